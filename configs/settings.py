@@ -1,0 +1,276 @@
+"""Every setting with its default, unit and meaning; in: command line, environment, .env, settings.yaml; out: one `Settings`.
+
+Who wins: arguments of `load_settings` > environment `PAPERPROOF_…` > `.env` > `configs/settings.yaml` > the profile > defaults.
+Nested keys are joined by two underscores: `PAPERPROOF_SERVER__API_PORT=7862`. `PAPERPROOF_SETTINGS` names another yaml file.
+An unknown key, in any source, is an error that names the nearest known one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+
+from configs.profiles import PROFILES
+
+ROOT = Path(__file__).resolve().parents[1]
+PREFIX = "PAPERPROOF_"
+SETTINGS_VARIABLE = "PAPERPROOF_SETTINGS"
+
+
+class SettingsError(ValueError):
+    """A setting is unknown or wrong; the message names it, its source and what would work."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server bound to `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class _Block(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Paths(_Block):
+    """Where state lives; relative paths count from the project's root."""
+
+    knowledge_base: Path = Field(Path("knowledge_base"), description="One folder a library.")
+    models: Path = Field(Path("models"), description="Weights that were fetched or put there by hand.")
+    logs: Path = Field(Path("logs"), description="One log file a process, newest run.")
+
+    @field_validator("*")
+    @classmethod
+    def _from_root(cls, value: Path) -> Path:
+        return value if value.is_absolute() else ROOT / value
+
+
+class Server(_Block):
+    """Addresses, ports, and who may."""
+
+    host: str = Field("127.0.0.1", description="Address of ports 20000, 7861 and 8501. Off loopback api_keys are needed.")
+    gateway_port: int = Field(20000, ge=1, le=65535, description="OpenAI-compatible API.")
+    controller_port: int = Field(20001, ge=1, le=65535, description="FastChat controller; always on loopback.")
+    worker_port: int = Field(20002, ge=1, le=65535, description="First model worker; further ones count up.")
+    api_port: int = Field(7861, ge=1, le=65535, description="Knowledge-base API.")
+    ui_port: int = Field(8501, ge=1, le=65535, description="Web UI.")
+    api_keys: tuple[SecretStr, ...] = Field((), description="Bearer keys, each at least 16 characters. Set them in .env.")
+    allowed_hosts: tuple[str, ...] = Field((), description="Further host names that clients use for this server (Host header).")
+    threads: int = Field(200, ge=4, le=2000, description="Requests and streams that port 7861 serves at once.")
+    upload_limit_mib: int = Field(200, ge=1, le=4096, description="Largest file that may be uploaded.")
+
+    @field_validator("api_keys")
+    @classmethod
+    def _long_enough(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(len(key.get_secret_value()) < 16 for key in value):
+            raise ValueError(
+                "an API key needs at least 16 characters; `python -c 'import secrets; print(secrets.token_urlsafe())'` makes one"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _no_key_no_other_host(self) -> Server:
+        if not self.api_keys and not is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host!r} is reachable by other machines, and no API key is set: anybody could read and delete the "
+                f"libraries. Set {PREFIX}SERVER__API_KEYS='[\"a-long-secret\"]' in .env, or keep host 127.0.0.1"
+            )
+        return self
+
+
+class LocalModel(_Block):
+    """A model that a worker on this machine serves behind the FastChat controller."""
+
+    source: str = Field(description="A name of the weights table (server/weights.py), `hf:owner/name`, `modelscope:owner/name`, or a path.")
+    engine: Literal["llama_cpp", "transformers"] = Field(
+        "transformers", description="llama_cpp for GGUF files; transformers is FastChat's own worker."
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto takes a GPU when torch or llama.cpp sees one.")
+    context_tokens: int = Field(8192, ge=512, description="Context of one request, prompt and answer together.")
+    slots: int = Field(4, ge=1, le=64, description="Requests that the model answers at once (llama_cpp).")
+    threads: int = Field(1, ge=1, le=256, description="CPU threads for generation (llama_cpp); more than free cores is slower by far.")
+    parameters_m: float | None = Field(None, gt=0, description="Millions of parameters; below 1000 the default depth is `quotes`.")
+    load_8bit: bool = Field(False, description="Load in 8 bits (transformers).")
+    trust_remote_code: bool = Field(False, description="Run the Python code inside the model folder; only for models you trust.")
+    python: Path | None = Field(
+        None, description="Interpreter of another environment for this worker (chatglm2-6b needs transformers < 4.45)."
+    )
+
+
+class Endpoint(_Block):
+    """An OpenAI-compatible service elsewhere."""
+
+    base_url: str = Field("https://api.openai.com/v1", pattern=r"^https?://", description="Up to and including /v1.")
+    models: tuple[str, ...] = Field(min_length=1, description="Model names that this endpoint serves, as clients will ask for them.")
+    api_key_env: str = Field("OPENAI_API_KEY", description="Environment or .env variable that holds the key.")
+    proxy: str | None = Field(None, description="HTTP proxy for this endpoint.")
+    timeout_s: float = Field(120.0, gt=0, description="Longest silence of the endpoint.")
+
+
+class LLM(_Block):
+    """Language models."""
+
+    default: str = Field("smollm2-135m-instruct", description="The model used when a request names none.")
+    local: dict[str, LocalModel] = Field({}, description="Models that workers can serve, by name.")
+    run: tuple[str, ...] | None = Field(None, description="Local models started by startup.py; none named: the default, if it is local.")
+    endpoints: dict[str, Endpoint] = Field({}, description="Online endpoints, by a name of your own.")
+    controller: str | None = Field(None, description="Controller that workers register with; none named: the one on controller_port.")
+    temperature: float = Field(0.0, ge=0, le=2, description="For library answers.")
+    max_tokens: int = Field(512, ge=16, description="Longest answer to a library question.")
+
+
+class Embedding(_Block):
+    """The model that turns text into vectors. A library remembers which one it was built with."""
+
+    model: str = Field(
+        "multilingual-e5-small", description="A name of the weights table, `hf:owner/name`, `modelscope:owner/name`, or a path."
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto takes a GPU when torch sees one.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="auto measures once whether bfloat16 is faster here."
+    )
+    batch_size: int = Field(8, ge=1, le=1024, description="Texts in one forward pass.")
+    threads: int = Field(0, ge=0, le=256, description="CPU threads for embedding; 0: all cores but one.")
+
+
+class Splitting(_Block):
+    """How sections become chunks."""
+
+    chunk_tokens: int = Field(400, ge=32, le=8192, description="Most tokens of a chunk; a chunk never crosses a section.")
+
+
+class Retrieval(_Block):
+    """How passages are found."""
+
+    top_k: int = Field(5, ge=1, le=50, description="Passages put into the prompt (Chatchat: VECTOR_SEARCH_TOP_K).")
+    pool: int = Field(40, ge=5, le=1000, description="Candidates taken from each half of the search.")
+    dense_weight: float = Field(0.5, ge=0, le=1, description="Weight of the vectors; the words get the rest.")
+
+
+class Answering(_Block):
+    """How answers are made."""
+
+    depth: Literal["auto", "quotes", "fast"] = Field("auto", description="auto: quotes when the LLM has under a billion parameters.")
+
+
+class Settings(_Block):
+    """The whole configuration."""
+
+    profile: Literal["embedded", "gpu", "online"] = Field("embedded", description="A set of defaults: see configs/profiles.py.")
+    paths: Paths = Paths()
+    server: Server = Server()
+    llm: LLM = LLM()
+    embedding: Embedding = Embedding()
+    splitting: Splitting = Splitting()
+    retrieval: Retrieval = Retrieval()
+    answering: Answering = Answering()
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Settings:
+        known = [*self.llm.local, *(name for endpoint in self.llm.endpoints.values() for name in endpoint.models)]
+        for name in (self.llm.default, *(self.llm.run or ())):
+            if name not in known:
+                raise ValueError(
+                    f"llm.default or llm.run names {name!r}, which no local model or endpoint serves; known: {', '.join(sorted(known))}"
+                )
+        return self
+
+    def secret(self, variable: str) -> str | None:
+        """The value of an environment variable, or of the same name in .env; None when neither has it."""
+        return os.environ.get(variable) or dotenv_values(_env_file()).get(variable) or None
+
+
+def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Read every source once and check it. `overrides` is nested like the yaml and wins over all. Raises SettingsError."""
+    explicit: dict[str, Any] = {}
+    for source, values in _sources():
+        _check_names(values, Settings, source)
+        explicit = _merged(explicit, values)
+    explicit = _merged(explicit, dict(overrides or {}))
+    profile = explicit.get("profile", "embedded")
+    if profile not in PROFILES:
+        raise SettingsError(f"unknown profile {profile!r}; known: {', '.join(PROFILES)}")
+    try:
+        return Settings.model_validate(_merged(PROFILES[profile], explicit))
+    except ValidationError as exc:
+        raise SettingsError("; ".join(_sentence(error) for error in exc.errors())) from exc
+
+
+def settings_file() -> Path:
+    """The yaml file that is read, whether it exists or not."""
+    return Path(os.environ.get(SETTINGS_VARIABLE) or ROOT / "configs" / "settings.yaml")
+
+
+def _env_file() -> Path:
+    return ROOT / ".env"
+
+
+def _sources() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Weakest first."""
+    path = settings_file()
+    if path.exists():
+        try:
+            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as exc:
+            raise SettingsError(f"{path} is not valid YAML: {exc}") from exc
+        if loaded is not None and not isinstance(loaded, dict):
+            raise SettingsError(f"{path} must hold keys and values, not a {type(loaded).__name__}")
+        yield str(path), loaded or {}
+    elif os.environ.get(SETTINGS_VARIABLE):
+        raise SettingsError(f"{SETTINGS_VARIABLE} names {path}, which does not exist")
+    yield str(_env_file()), _from_variables(dotenv_values(_env_file()))
+    yield "the environment", _from_variables(os.environ)
+
+
+def _from_variables(variables: Mapping[str, str | None]) -> dict[str, Any]:
+    """PAPERPROOF_SERVER__API_PORT=1 -> {"server": {"api_port": 1}}; values are read as YAML, so lists and numbers work."""
+    tree: dict[str, Any] = {}
+    for name, text in variables.items():
+        if not name.startswith(PREFIX) or name == SETTINGS_VARIABLE or text is None:
+            continue
+        keys = name[len(PREFIX) :].lower().split("__")
+        node = tree
+        for key in keys[:-1]:
+            node = node.setdefault(key, {})
+        try:
+            node[keys[-1]] = yaml.safe_load(text)
+        except yaml.YAMLError as exc:
+            raise SettingsError(f"{name} is not a valid value: {exc}") from exc
+    return tree
+
+
+def _check_names(values: Mapping[str, Any], model: type[BaseModel], source: str, above: str = "") -> None:
+    for key, value in values.items():
+        field = model.model_fields.get(key)
+        if field is None:
+            near = difflib.get_close_matches(str(key), model.model_fields, n=1, cutoff=0.5)
+            known = f"did you mean {above}{near[0]}?" if near else f"known: {', '.join(model.model_fields)}"
+            raise SettingsError(f"unknown setting {above}{key} in {source}; {known}")
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel) and isinstance(value, Mapping):
+            _check_names(value, inner, source, f"{above}{key}.")
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(below)
+    for key, value in above.items():
+        old = result.get(key)
+        result[key] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def _sentence(error: Any) -> str:
+    place = ".".join(str(part) for part in error["loc"])
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message
