@@ -1,0 +1,109 @@
+"""A question to a library -> Token … Answer. Depth `quotes` needs no language model; `fast` asks one, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from configs.settings import Settings
+from server.citations import support
+from server.embedding import Embedder
+from server.errors import Invalid
+from server.knowledge_base import KnowledgeBase
+from server.language import language_of
+from server.llm import chat_model, prompts
+from server.quoting import quotes
+from server.refusal import supported
+from server.retrieval import retrieve
+from server.splitting import estimate_tokens
+from server.types import Answer, Citation, Depth, Message, Passage, Token
+
+POOL_PASSAGES = 10  # passages whose sentences are compared in depth `quotes`
+NEAREST = 3  # passages shown when the library does not support an answer
+
+_LEAD = {"zh": "文库中的原文：", "en": "The library says:", "other": "The library says:"}
+_REFUSAL = {
+    "zh": "文库中没有这个问题的答案。最接近的段落：",
+    "en": "The library does not answer this. The closest passages:",
+    "other": "The library does not answer this. The closest passages:",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question with what goes with it."""
+
+    question: str
+    history: tuple[Message, ...] = ()
+    depth: Depth | None = None
+    model: str | None = None
+    top_k: int | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+
+
+def depth_of(settings: Settings, asked: Asked) -> Depth:
+    """The depth that will be used: the request's, else the setting's, else by the size of the model. Raises Invalid."""
+    if asked.depth == "careful":
+        raise Invalid("depth 'careful' is not available yet; use quotes or fast")
+    if asked.depth:
+        return asked.depth
+    if settings.answering.depth != "auto":
+        return settings.answering.depth
+    return "quotes" if chat_model.is_small(settings, asked.model or settings.llm.default) else "fast"
+
+
+def answer(kb: KnowledgeBase, embedder: Embedder, settings: Settings, asked: Asked) -> Iterator[Token | Answer]:
+    """The answer as it grows, then whole. Raises Invalid on an empty question, and what retrieval and the model raise."""
+    question = asked.question.strip()
+    if not question:
+        raise Invalid("the question is empty")
+    depth = depth_of(settings, asked)
+    top_k = asked.top_k or settings.retrieval.top_k
+    passages = retrieve(kb, embedder, question, settings.retrieval, top_k=max(top_k, POOL_PASSAGES))
+    language = language_of(question)
+    cited = quotes(kb, embedder, question, passages)
+    if not supported(kb, embedder, question, passages, cited):
+        yield from _whole(_REFUSAL[language], cited[:NEAREST], passages[:top_k], True, depth)
+    elif depth == "quotes":
+        yield from _whole(_LEAD[language], cited, passages[:top_k], False, depth)
+    else:
+        yield from _written(settings, asked, question, passages[:top_k], depth)
+
+
+def _whole(lead: str, cited: Sequence[Citation], passages: Sequence[Passage], refused: bool, depth: Depth) -> Iterator[Token | Answer]:
+    parts = [lead, *(f"\n\n“{c.quote}” [{c.index}]" for c in cited)]
+    for part in parts:
+        yield Token(part)
+    yield Answer("".join(parts), tuple(cited), tuple(passages), refused, depth, None)
+
+
+def _written(settings: Settings, asked: Asked, question: str, passages: Sequence[Passage], depth: Depth) -> Iterator[Token | Answer]:
+    name = asked.model or settings.llm.default
+    local = settings.llm.local.get(name)
+    max_tokens = asked.max_tokens or settings.llm.max_tokens
+    context = local.context_tokens if local else 32_000
+    messages, used = prompts.library_messages(
+        prompts.load(),
+        question,
+        asked.history,
+        passages,
+        language_of(question),
+        budget_tokens=max(256, context - max_tokens - 200),
+        count=estimate_tokens,
+    )
+    temperature = settings.llm.temperature if asked.temperature is None else asked.temperature
+    model = chat_model.chat_model(settings, name, temperature=temperature, max_tokens=max_tokens)
+    text, prompt_tokens, completion_tokens = "", 0, 0
+    for piece, read, written in chat_model.stream(model, messages):
+        prompt_tokens, completion_tokens = max(prompt_tokens, read), max(completion_tokens, written)
+        if piece:
+            text += piece
+            yield Token(piece)
+    proved, cited = support(text, used)
+    tail = proved[len(text) :] if proved.startswith(text) else "\n\n" + " ".join(f"[{c.index}]" for c in cited) if cited else ""
+    if tail.strip():
+        yield Token(tail)
+    yield replace(
+        Answer(text + tail, cited, tuple(used), False, depth, name), prompt_tokens=prompt_tokens, completion_tokens=completion_tokens
+    )

@@ -1,0 +1,76 @@
+"""The application of port 7861: routers, errors, limits, Swagger's assets without a CDN."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio.to_thread
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+
+from server import VERSION
+from server.access import Access, openai_error
+from server.api import chat, knowledge_base, openai, v1
+from server.api.responses import failure, problem
+from server.errors import Invalid, PaperError
+from server.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+
+def create_app(runtime: Runtime) -> Access:
+    """The ASGI app over `runtime`; warms the embedding model up and resumes interrupted ingestion when it starts."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = runtime.settings.server.threads
+        runtime.embedders.warm_up()
+        await anyio.to_thread.run_sync(runtime.resume)
+        yield
+        runtime.close()
+
+    app = FastAPI(title="PaperProof", version=VERSION, lifespan=lifespan)
+    app.state.runtime = runtime
+    for module in (knowledge_base, chat, v1, openai):
+        app.include_router(module.router)
+    app.add_exception_handler(PaperError, _on_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+
+    @app.get("/", include_in_schema=False)
+    def root() -> RedirectResponse:
+        return RedirectResponse("/docs")
+
+    @app.get("/health")
+    def health() -> dict[str, str]:
+        return {"status": "ok", "version": VERSION}
+
+    limit = runtime.settings.server.upload_limit_mib * 20  # a request may carry many files; each one is limited by itself
+    return Access(app, runtime.settings.server, body_limit_mib=limit)
+
+
+def _is_openai(request: Request) -> bool:
+    return request.url.path in ("/api/v1/chat/completions", "/api/v1/embeddings", "/api/v1/models")
+
+
+def _on_error(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, PaperError)  # noqa: S101 - registered for this class only
+    log.info("refused path=%s status=%d reason=%s", request.url.path, exc.status, exc)
+    if _is_openai(request):
+        return JSONResponse(openai_error(exc), status_code=exc.status)
+    if request.url.path.startswith("/api/v1/"):
+        return problem(exc)
+    return JSONResponse(failure(exc).model_dump())
+
+
+async def _on_invalid(request: Request, exc: Exception) -> Response:
+    from fastapi.exception_handlers import request_validation_exception_handler
+
+    assert isinstance(exc, RequestValidationError)  # noqa: S101 - registered for this class only
+    if not _is_openai(request):
+        return await request_validation_exception_handler(request, exc)
+    first = exc.errors()[0]
+    place = ".".join(str(part) for part in first["loc"][1:])
+    return JSONResponse(openai_error(Invalid(f"{place}: {first['msg']}")), status_code=400)

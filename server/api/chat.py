@@ -1,0 +1,84 @@
+"""The /chat routes of Chatchat 0.2 clients: server-sent events, the last one of a library chat carrying `docs` and `citations`."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterator
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from server.answering import Asked, answer
+from server.api.bodies import ChatBody, LibraryChatBody
+from server.api.knowledge_base import distance, document_lines, runtime_of
+from server.api.responses import as_json, event_stream
+from server.api.v1 import citation_body
+from server.errors import PaperError
+from server.llm import chat_model
+from server.runtime import Runtime
+from server.types import Answer, Message, Token
+
+log = logging.getLogger(__name__)
+router = APIRouter(prefix="/chat", tags=["Chat"])
+NOTHING_FOUND = "<span style='color:red'>未找到相关文档,该回答为大模型自身能力解答！</span>"
+
+
+@router.post("/chat")
+def chat(request: Request, body: ChatBody) -> StreamingResponse:
+    """Talk to a language model without a library: events {text, message_id}."""
+    return event_stream(guarded(_chat(runtime_of(request), body)))
+
+
+@router.post("/knowledge_base_chat", response_model=None)
+def knowledge_base_chat(request: Request, body: LibraryChatBody) -> StreamingResponse | JSONResponse:
+    """Ask a library: events {answer}…, then {docs, citations, refused}."""
+    runtime = runtime_of(request)
+    if body.knowledge_base_name not in runtime.shelf:
+        return JSONResponse({"code": 404, "msg": f"未找到知识库 {body.knowledge_base_name}"})
+    return event_stream(guarded(_library_chat(runtime, body, str(request.base_url))))
+
+
+def guarded(events: Iterator[str]) -> Iterator[str]:
+    """The events; a failure is one more event with its code and reason, never silence."""
+    try:
+        yield from events
+    except PaperError as exc:
+        yield as_json({"code": exc.status, "msg": str(exc)})
+    except Exception as exc:  # a request ends here
+        log.exception("request failed")
+        yield as_json({"code": 500, "msg": f"internal error ({type(exc).__name__}); the log has the details"})
+
+
+def _chat(runtime: Runtime, body: ChatBody) -> Iterator[str]:
+    history = body.history if isinstance(body.history, list) else []
+    messages = [*(Message(turn.role, turn.content) for turn in history), Message("user", body.query)]
+    name = body.model_name or runtime.settings.llm.default
+    model = chat_model.chat_model(runtime.settings, name, temperature=body.temperature, max_tokens=body.max_tokens)
+    message_id = uuid.uuid4().hex
+    whole = ""
+    for text, _, _ in chat_model.stream(model, messages):
+        if not text:
+            continue
+        whole += text
+        if body.stream:
+            yield as_json({"text": text, "message_id": message_id})
+    if not body.stream:
+        yield as_json({"text": whole, "message_id": message_id})
+
+
+def _library_chat(runtime: Runtime, body: LibraryChatBody, base_url: str) -> Iterator[str]:
+    kb = runtime.shelf.open(body.knowledge_base_name)
+    history = tuple(Message(turn.role, turn.content) for turn in body.history)
+    asked = Asked(body.query, history, body.depth, body.model_name, body.top_k, body.temperature, body.max_tokens)
+    for event in answer(kb, runtime.embedder_of(kb), runtime.settings, asked):
+        if isinstance(event, Token) and body.stream:
+            yield as_json({"answer": event.text})
+        if isinstance(event, Answer):
+            near = [passage for passage in event.passages if distance(passage) <= body.score_threshold][: body.top_k]
+            last = {
+                "docs": document_lines(base_url, near) or [NOTHING_FOUND],
+                "citations": [citation_body(citation) for citation in event.citations],
+                "refused": event.refused,
+            }
+            yield as_json(last if body.stream else {"answer": event.text, **last})

@@ -1,0 +1,194 @@
+"""The /knowledge_base routes of Chatchat 0.2 clients: HTTP 200 with the status in the body's `code`."""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Callable
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Body, File, Form, Request, UploadFile
+from fastapi.responses import FileResponse, JSONResponse
+
+from server.api.bodies import CreateBody, SearchBody
+from server.api.responses import Envelope, failure
+from server.errors import NotFound, PaperError
+from server.ingestion import Progress
+from server.knowledge_base import KnowledgeBase
+from server.retrieval import retrieve
+from server.runtime import Runtime
+from server.types import Passage
+
+router = APIRouter(prefix="/knowledge_base", tags=["Knowledge Base Management"])
+INLINE = ("application/pdf", "text/plain", "image/png", "image/jpeg", "image/bmp")  # what a browser may show: never HTML of a paper
+
+
+def runtime_of(request: Request) -> Runtime:
+    """The objects of this server."""
+    runtime: Runtime = request.app.state.runtime
+    return runtime
+
+
+@router.get("/list_knowledge_bases")
+def list_knowledge_bases(request: Request) -> Envelope:
+    """Names of all libraries."""
+    return Envelope(data=runtime_of(request).shelf.names())
+
+
+@router.post("/create_knowledge_base")
+def create_knowledge_base(request: Request, body: CreateBody) -> Envelope:
+    """A new empty library."""
+    try:
+        runtime_of(request).create_library(body.knowledge_base_name, store=body.vector_store_type, embedding_model=body.embed_model or None)
+    except PaperError as exc:
+        old_codes = {400: 404, 409: 404}  # an empty or a taken name is 404 to old clients
+        return Envelope(code=old_codes.get(exc.status, exc.status), msg=str(exc))
+    return Envelope(msg=f"已新增知识库 {body.knowledge_base_name}")
+
+
+@router.post("/delete_knowledge_base")
+def delete_knowledge_base(request: Request, knowledge_base_name: Annotated[str, Body(examples=["samples"])]) -> Envelope:
+    """The library and its papers are gone."""
+    try:
+        runtime_of(request).delete_library(knowledge_base_name)
+    except PaperError as exc:
+        return failure(exc)
+    return Envelope(msg=f"成功删除知识库 {knowledge_base_name}")
+
+
+@router.get("/list_files")
+def list_files(request: Request, knowledge_base_name: str) -> Envelope:
+    """Names of a library's files, sub-folders kept."""
+    try:
+        return Envelope(data=runtime_of(request).shelf.open(knowledge_base_name).names())
+    except PaperError as exc:
+        return Envelope(code=exc.status, msg=str(exc), data=[])
+
+
+@router.post("/search_docs")
+def search_docs(request: Request, body: SearchBody) -> list[dict[str, Any]]:
+    """Passages with their distance; without a query the chunks of `file_name`. An unknown library gives an empty list."""
+    runtime = runtime_of(request)
+    if body.knowledge_base_name not in runtime.shelf:
+        return []
+    kb = runtime.shelf.open(body.knowledge_base_name)
+    files = [body.file_name] if body.file_name else []
+    if body.query:
+        found = retrieve(kb, runtime.embedder_of(kb), body.query, runtime.settings.retrieval, top_k=body.top_k, files=files)
+        found = [passage for passage in found if distance(passage) <= body.score_threshold]
+    else:
+        known = {row.name for row in kb.catalog.files()}
+        names = files or (sorted(known) if body.metadata else [])
+        found = [passage for name in names if name in known for passage in kb.catalog.listing(kb.name, name)]
+    return [as_document(p) for p in found if all(metadata_of(p).get(key) == value for key, value in body.metadata.items())]
+
+
+@router.post("/upload_docs")
+def upload_docs(
+    request: Request,
+    files: Annotated[list[UploadFile], File()],
+    knowledge_base_name: Annotated[str, Form()],
+    override: Annotated[bool, Form()] = False,
+    to_vector_store: Annotated[bool, Form()] = True,
+) -> Envelope:
+    """Store the files and, unless told otherwise, ingest them before answering."""
+    runtime = runtime_of(request)
+    try:
+        kb = runtime.shelf.open(knowledge_base_name)
+    except PaperError as exc:
+        return failure(exc)
+    stored, failed = store_uploads(runtime, kb, files, override=override)
+    if to_vector_store and stored:
+        ended = follow(runtime.start_ingest(kb.name, files=stored).wait)
+        failed |= ended.failed
+    return Envelope(msg="文件上传与向量化完成", data={"failed_files": failed})
+
+
+@router.post("/delete_docs")
+def delete_docs(
+    request: Request,
+    knowledge_base_name: Annotated[str, Body()],
+    file_names: Annotated[list[str], Body()],
+    delete_content: Annotated[bool, Body()] = False,
+) -> Envelope:
+    """The files leave the search; their content stays unless `delete_content`."""
+    failed: dict[str, str] = {}
+    try:
+        kb = runtime_of(request).shelf.open(knowledge_base_name)
+    except PaperError as exc:
+        return failure(exc)
+    for name in file_names:
+        try:
+            kb.remove_files([name], delete_content=delete_content)
+        except PaperError as exc:
+            failed[name] = str(exc)
+    return Envelope(msg="文件删除完成", data={"failed_files": failed})
+
+
+@router.get("/download_doc", response_model=None)
+def download_doc(request: Request, knowledge_base_name: str, file_name: str, preview: bool = False) -> FileResponse | JSONResponse:
+    """The file's bytes; `preview` shows harmless types in the browser."""
+    try:
+        path = runtime_of(request).shelf.open(knowledge_base_name).existing(file_name)
+    except PaperError as exc:
+        return JSONResponse(failure(exc).model_dump())
+    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    inline = preview and kind in INLINE
+    headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
+    headers["Content-Disposition"] = f"{'inline' if inline else 'attachment'}; filename*=UTF-8''{quote(path.name)}"
+    return FileResponse(path, media_type=kind, headers=headers)
+
+
+def store_uploads(runtime: Runtime, kb: KnowledgeBase, files: list[UploadFile], *, override: bool) -> tuple[list[str], dict[str, str]]:
+    """(names that were stored, name -> reason of those that were not)."""
+    stored, failed = [], {}
+    for upload in files:
+        name = (upload.filename or "").replace("\\", "/")
+        try:
+            path = kb.store_file(name, upload.file, override=override, limit_bytes=runtime.settings.server.upload_limit_mib << 20)
+            stored.append(path.relative_to(kb.content).as_posix())
+        except PaperError as exc:
+            failed[name] = str(exc)
+    return stored, failed
+
+
+def follow(wait: Callable[[int, float], tuple[int, Any]]) -> Progress:
+    """Wait for a job's end. Raises NotFound when its library went away meanwhile."""
+    version, view = wait(-1, 0)
+    while view.state == "running":
+        version, view = wait(version, 5)
+    if view.state != "done":
+        raise NotFound(view.message)
+    progress: Progress = view.progress
+    return progress
+
+
+def distance(passage: Passage) -> float:
+    """Squared L2 of unit vectors, as old clients expect it: 2 - 2 cos, in 0..4, smaller is closer."""
+    return max(0.0, 2 - 2 * passage.similarity)
+
+
+def metadata_of(passage: Passage) -> dict[str, Any]:
+    """What old clients find in `metadata`."""
+    own = {"source": passage.file, "page": passage.page, "page_end": passage.page_end, "title": passage.title}
+    return {**passage.metadata, **own, "section": " / ".join(passage.section)}
+
+
+def as_document(passage: Passage) -> dict[str, Any]:
+    """A passage as LangChain's Document with id and score."""
+    return {
+        "page_content": passage.text,
+        "metadata": metadata_of(passage),
+        "type": "Document",
+        "id": str(passage.chunk_id),
+        "score": round(distance(passage), 6),
+    }
+
+
+def document_lines(base_url: str, passages: list[Passage]) -> list[str]:
+    """The `docs` of a chat: Markdown with a link to the file under the host that the client used."""
+    lines = []
+    for number, p in enumerate(passages, 1):
+        url = f"{base_url}knowledge_base/download_doc?knowledge_base_name={quote(p.kb)}&file_name={quote(p.file)}"
+        lines.append(f"出处 [{number}] [{p.file}]({url}) \n\n{p.text}\n\n")
+    return lines

@@ -1,0 +1,196 @@
+"""Our own routes under /api/v1: plain REST with real statuses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, File, Form, Request, Response, UploadFile
+from fastapi.responses import StreamingResponse
+
+from server import VERSION
+from server.answering import Asked, depth_of
+from server.api.bodies import JobBody
+from server.api.knowledge_base import runtime_of, store_uploads
+from server.api.responses import as_json, event_stream
+from server.errors import Conflict, Invalid, PaperError
+from server.jobs import Job, JobView
+from server.llm import chat_model
+from server.page_image import render
+from server.runtime import SAMPLES
+from server.types import Box, Citation
+
+router = APIRouter(prefix="/api/v1", tags=["PaperProof"])
+EVENT_INTERVAL_S = 0.4
+
+
+@router.get("/status")
+def status(request: Request) -> dict[str, Any]:
+    """Which models are in use, and where."""
+    runtime = runtime_of(request)
+    settings = runtime.settings
+    name = settings.llm.default
+    local = settings.llm.local.get(name)
+    state = runtime.embedders.state()
+    return {
+        "version": VERSION,
+        "llm": {
+            "name": name,
+            "kind": "local" if local else "online",
+            "engine": local.engine if local else "openai",
+            "small": chat_model.is_small(settings, name),
+        },
+        "embedding": {field: getattr(state, field) for field in ("name", "source", "state", "device", "dtype", "dimension", "error")},
+        "depth": depth_of(settings, Asked("")),
+    }
+
+
+@router.get("/libraries")
+def libraries(request: Request) -> list[dict[str, Any]]:
+    """Every library with its counts. One that is damaged is listed with its error."""
+    runtime = runtime_of(request)
+    found: list[dict[str, Any]] = []
+    for name in runtime.shelf.names():
+        try:
+            kb = runtime.shelf.open(name)
+            rows = kb.catalog.files()
+        except PaperError as exc:
+            found.append({"name": name, "error": str(exc)})
+            continue
+        job = runtime.jobs.running(name)
+        found.append(
+            {
+                "name": name,
+                "info": kb.facts.info,
+                "embedding": kb.facts.embedding,
+                "files": len(kb.names()),
+                "ready": sum(row.state == "ready" for row in rows),
+                "failed": sum(row.state == "failed" for row in rows),
+                "chunks": sum(row.chunks for row in rows),
+                "job": job.id if job else None,
+                "error": None,
+            }
+        )
+    return found
+
+
+@router.get("/libraries/{kb}/documents")
+def documents(request: Request, kb: str) -> list[dict[str, Any]]:
+    """Every file of a library with its state; files nobody has ingested yet are `new`."""
+    library = runtime_of(request).shelf.open(kb)
+    rows = {row.name: row for row in library.catalog.files()}
+    fields = ("title", "language", "state", "reason", "pages", "chunks", "bytes", "warnings", "updated_at")
+    fresh = {field: None for field in fields} | {"title": "", "state": "new", "reason": "", "pages": 0, "chunks": 0, "warnings": []}
+    names = sorted(rows.keys() | set(library.names()))
+    return [{"file": name, **({f: getattr(rows[name], f) for f in fields} if name in rows else fresh)} for name in names]
+
+
+@router.post("/libraries/{kb}/documents", status_code=202)
+def upload(
+    request: Request, kb: str, files: Annotated[list[UploadFile], File()], override: Annotated[bool, Form()] = False
+) -> dict[str, Any]:
+    """Store files and start to ingest them; those refused are in `failed` of the job at once."""
+    runtime = runtime_of(request)
+    library = runtime.shelf.open(kb)
+    stored, failed = store_uploads(runtime, library, files, override=override)
+    if not stored:
+        raise Conflict("; ".join(f"{name}: {reason}" for name, reason in failed.items()) or "no file was sent")
+    body = job_body(runtime.start_ingest(kb, files=stored).view())
+    return body | {"failed": failed}
+
+
+@router.delete("/libraries/{kb}/documents", status_code=204)
+def delete(request: Request, kb: str, file: str) -> Response:
+    """The file and all that came from it are gone."""
+    runtime_of(request).shelf.open(kb).remove_files([file], delete_content=True)
+    return Response(status_code=204)
+
+
+@router.post("/libraries/{kb}/jobs", status_code=202, response_model=None)
+def start_job(request: Request, kb: str, body: JobBody) -> dict[str, Any] | Response:
+    """Ingest a library in the background. 204 when `create` is asked for the sample library and its user has deleted it."""
+    runtime = runtime_of(request)
+    running = runtime.jobs.running(kb)
+    if running is not None and body.kind == "increment":
+        return job_body(running.view())
+    if body.create and kb == SAMPLES:
+        job = runtime.start_samples()
+        return Response(status_code=204) if job is None else job_body(job.view())
+    if body.create and kb not in runtime.shelf:
+        runtime.create_library(kb)
+    return job_body(runtime.start_ingest(kb, kind=body.kind).view())
+
+
+@router.get("/jobs/{job_id}")
+def job(request: Request, job_id: str) -> dict[str, Any]:
+    """A job at this moment."""
+    return job_body(runtime_of(request).jobs.get(job_id).view())
+
+
+@router.get("/jobs/{job_id}/events")
+def job_events(request: Request, job_id: str) -> StreamingResponse:
+    """The job's state whenever it changes, until it has ended."""
+    return event_stream(_watch(runtime_of(request).jobs.get(job_id)), "\n\n")
+
+
+@router.delete("/jobs/{job_id}", status_code=202)
+def cancel(request: Request, job_id: str) -> dict[str, Any]:
+    """Ask a job to stop; it does so between two batches."""
+    found = runtime_of(request).jobs.get(job_id)
+    found.cancelled.set()
+    return job_body(found.view())
+
+
+@router.get("/libraries/{kb}/page")
+def page_image(request: Request, kb: str, file: str, page: int, boxes: str = "", dpi: int = 110) -> Response:
+    """A page as PNG, the boxes highlighted."""
+    path = runtime_of(request).shelf.open(kb).existing(file)
+    png = render(path, page, _boxes(boxes, page), dpi)
+    return Response(png, media_type="image/png", headers={"Cache-Control": "private, max-age=300"})
+
+
+def job_body(view: JobView) -> dict[str, Any]:
+    """A job as JSON."""
+    p = view.progress
+    return {
+        **{"id": view.id, "kb": view.kb, "kind": view.kind, "state": view.state, "message": view.message},
+        **{"total": p.total, "done": p.done, "unchanged": p.unchanged, "removed": p.removed, "current": p.current},
+        **{"pages": p.pages, "chunks": p.chunks, "seconds": round(p.seconds, 2), "failed": p.failed},
+        "left_s": None if p.left_s is None else round(p.left_s, 1),
+    }
+
+
+def citation_body(citation: Citation) -> dict[str, Any]:
+    """A citation as JSON; `url` is the page image with the quote highlighted, relative to port 7861."""
+    own = [box for box in citation.boxes if box.page == citation.page]
+    boxes = ";".join(",".join(f"{value:g}" for value in box[1:]) for box in own)
+    url = f"/api/v1/libraries/{quote(citation.kb, safe='')}/page?file={quote(citation.file, safe='')}&page={citation.page}"
+    return {
+        **{"index": citation.index, "kb": citation.kb, "file": citation.file, "title": citation.title, "page": citation.page},
+        "boxes": [{"page": box.page, "x0": box.x0, "y0": box.y0, "x1": box.x1, "y1": box.y1} for box in citation.boxes],
+        **{"quote": citation.quote, "verified": citation.verified, "score": citation.score},
+        "url": url + (f"&boxes={quote(boxes, safe='')}" if boxes else ""),
+    }
+
+
+def _watch(found: Job) -> Iterator[str]:
+    version = -1
+    while True:
+        version, view = found.wait(version, 10)
+        yield as_json(job_body(view))
+        if view.state != "running":
+            return
+        time.sleep(EVENT_INTERVAL_S)  # not every batch is news
+
+
+def _boxes(text: str, page: int) -> list[Box]:
+    boxes = []
+    for part in filter(None, text.split(";")):
+        try:
+            x0, y0, x1, y1 = (float(number) for number in part.split(","))
+        except ValueError as exc:
+            raise Invalid(f"boxes must look like x0,y0,x1,y1;x0,…, not {part!r}") from exc
+        boxes.append(Box(page, x0, y0, x1, y1))
+    return boxes

@@ -1,0 +1,87 @@
+"""Model name -> LangChain chat model. Local models are asked through the gateway, online ones at their endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from configs.settings import Settings
+from server.errors import BackendFailed, ContextOverflow, Invalid, ModelNotFound, PaperError, RateLimited, Unauthorized, Unavailable
+from server.types import Message
+
+SMALL_M = 1000.0  # millions of parameters below which a model is not trusted to answer by itself
+
+
+def names(settings: Settings) -> list[str]:
+    """Every LLM that the settings know, online ones first."""
+    online = [name for endpoint in settings.llm.endpoints.values() for name in endpoint.models]
+    return [*online, *settings.llm.local]
+
+
+def is_small(settings: Settings, name: str) -> bool:
+    """Whether the model has under a billion parameters, so that `quotes` is its default depth."""
+    local = settings.llm.local.get(name)
+    return local is not None and local.parameters_m is not None and local.parameters_m < SMALL_M
+
+
+def chat_model(settings: Settings, name: str, *, temperature: float, max_tokens: int | None) -> Any:
+    """The ChatOpenAI for that name. Raises ModelNotFound naming the known ones, Invalid when an endpoint's key is not set."""
+    import httpx2
+    from langchain_openai import ChatOpenAI
+
+    common = {"model": name, "temperature": temperature, "max_retries": 0, "stream_usage": True, "streaming": True}
+    if max_tokens is not None:
+        common["max_tokens"] = max_tokens
+    for label, endpoint in settings.llm.endpoints.items():
+        if name in endpoint.models:
+            key = settings.secret(endpoint.api_key_env)
+            if key is None:
+                raise Invalid(f"no key for the endpoint {label!r}: set {endpoint.api_key_env} in the environment or in .env")
+            client = httpx2.Client(proxy=endpoint.proxy, timeout=endpoint.timeout_s)
+            return ChatOpenAI(base_url=endpoint.base_url, api_key=key, http_client=client, **common)
+    if name not in settings.llm.local:
+        raise ModelNotFound(f"no model {name!r}; known: {', '.join(names(settings))}")
+    keys = settings.server.api_keys
+    host = settings.server.host if settings.server.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104 - compared, not bound
+    client = httpx2.Client(trust_env=False, timeout=httpx2.Timeout(300, connect=5))  # a proxy must not see loopback
+    return ChatOpenAI(
+        base_url=f"http://{host}:{settings.server.gateway_port}/v1",
+        api_key=keys[0].get_secret_value() if keys else "none",
+        http_client=client,
+        **common,
+    )
+
+
+def stream(model: Any, messages: Sequence[Message]) -> Iterator[tuple[str, int, int]]:
+    """(text, prompt tokens, completion tokens) as they come; foreign errors become ours."""
+    import openai
+
+    try:
+        for chunk in model.stream([(message.role, message.content) for message in messages]):
+            usage = chunk.usage_metadata or {}
+            yield str(chunk.content), int(usage.get("input_tokens", 0)), int(usage.get("output_tokens", 0))
+    except openai.APIStatusError as exc:
+        raise _translated(exc) from exc
+    except openai.APITimeoutError as exc:
+        raise Unavailable("the language model did not answer in time") from exc
+    except openai.APIConnectionError as exc:
+        raise Unavailable(f"the language model cannot be reached: {exc.__cause__ or exc}") from exc
+    except openai.APIError as exc:  # an error event inside a stream
+        raise BackendFailed(f"the language model broke off: {exc.message}") from exc
+
+
+def _translated(exc: Any) -> PaperError:
+    """An OpenAI client's status error as one of ours."""
+    message = str(getattr(exc, "message", exc))
+    if exc.status_code == 429:
+        wait = exc.response.headers.get("retry-after", "1")
+        return RateLimited(message, float(wait) if wait.replace(".", "", 1).isdigit() else 1.0)
+    if exc.code == "context_length_exceeded":
+        return ContextOverflow(message)
+    if exc.status_code in (401, 403):
+        return Unauthorized(f"the endpoint refuses the key: {message}")
+    if exc.status_code == 404:
+        return ModelNotFound(message)
+    if exc.status_code < 500:
+        return Invalid(message)
+    return Unavailable(message) if exc.status_code == 503 else BackendFailed(message)

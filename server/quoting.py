@@ -1,0 +1,101 @@
+"""Depth `quotes`: question and passages -> the sentences that answer it best, verbatim, without any language model.
+
+Every sentence of the best passages is scored like a passage was: its cosine with the question and the share of the question's terms
+that it holds, each term weighing by how rare it is; the passage's own score is added, for a sentence alone often lacks the subject.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from server.citations import LONGEST_QUOTE_WORDS, MOST_CITATIONS, cite, word_count
+from server.embedding import Embedder
+from server.knowledge_base import KnowledgeBase
+from server.language import language_of
+from server.splitting import sentences
+from server.stores.words import question_terms, segment
+from server.types import Citation, Passage
+
+PASSAGE_WEIGHT, COSINE_WEIGHT, WORD_WEIGHT = 1.0, 1.0, 1.0
+LEAST_WORDS = 4  # a shorter "sentence" is a heading, a label or a number
+SAME_PASSAGE = 2  # most quotes out of one passage
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    passage: Passage
+    start: int
+    end: int
+    score: float
+
+
+def quotes(kb: KnowledgeBase, embedder: Embedder, question: str, passages: Sequence[Passage]) -> tuple[Citation, ...]:
+    """At most five citations of at most 60 words, best first; empty when there are no passages."""
+    candidates = _candidates(kb, embedder, question, passages)
+    chosen: list[_Candidate] = []
+    for candidate in sorted(candidates, key=lambda c: -c.score):
+        if len(chosen) == MOST_CITATIONS:
+            break
+        same = [other for other in chosen if other.passage.chunk_id == candidate.passage.chunk_id]
+        repeats = any(_overlap(candidate, other) for other in same) or any(_text(candidate) == _text(other) for other in chosen)
+        if len(same) < SAME_PASSAGE and not repeats:
+            chosen.append(_widened(candidate))
+    return tuple(cite(c.passage, c.start, c.end, index, round(c.score, 4)) for index, c in enumerate(chosen, 1))
+
+
+def _candidates(kb: KnowledgeBase, embedder: Embedder, question: str, passages: Sequence[Passage]) -> list[_Candidate]:
+    places = [(p, start, end) for p in passages for start, end in sentences(p.text) if word_count(p.text[start:end]) >= LEAST_WORDS]
+    if not places:
+        return []
+    texts = [" ".join(p.text[start:end].split()) for p, start, end in places]
+    cosines = (embedder.embed_documents(texts) @ embedder.embed_query(question)).tolist()
+    low, high = min(cosines), max(cosines)
+    weights = term_weights(kb, question)
+    asked = language_of(question)
+    found = []
+    for (passage, start, end), text, cosine in zip(places, texts, cosines, strict=True):
+        dense = (cosine - low) / (high - low) if high > low else 1.0
+        words = _share(weights, text) if passage.language == asked else dense
+        score = (PASSAGE_WEIGHT * passage.score + COSINE_WEIGHT * dense + WORD_WEIGHT * words) / (
+            PASSAGE_WEIGHT + COSINE_WEIGHT + WORD_WEIGHT
+        )
+        found.append(_Candidate(passage, start, end, score))
+    return found
+
+
+def term_weights(kb: KnowledgeBase, question: str) -> dict[str, float]:
+    """term -> its inverse document frequency in the library (Robertson & Spärck Jones, never below zero)."""
+    terms = question_terms(question)
+    total, counts = kb.catalog.document_frequencies(terms)
+    return {term: max(0.0, math.log((total - n + 0.5) / (n + 0.5))) for term, n in zip(terms, counts, strict=True)}
+
+
+def _share(weights: dict[str, float], text: str) -> float:
+    """The share of the question's weight that the text holds; a word counts when it shares a stem of five letters."""
+    have = segment(text).split()
+    stems = {word[:5] for word in have}
+    held = sum(weight for term, weight in weights.items() if (term in have if len(term) < 5 else term[:5] in stems))
+    return held / (sum(weights.values()) or 1.0)
+
+
+def _widened(c: _Candidate) -> _Candidate:
+    """With the sentences after it, and else before it, while the quote stays within its limit: an answer often stands next door."""
+    bounds = sentences(c.passage.text)
+    first = last = next(i for i, (start, _) in enumerate(bounds) if start == c.start)
+    while True:
+        if last + 1 < len(bounds) and word_count(c.passage.text[bounds[first][0] : bounds[last + 1][1]]) <= LONGEST_QUOTE_WORDS:
+            last += 1
+        elif first and word_count(c.passage.text[bounds[first - 1][0] : bounds[last][1]]) <= LONGEST_QUOTE_WORDS:
+            first -= 1
+        else:
+            return _Candidate(c.passage, bounds[first][0], bounds[last][1], c.score)
+
+
+def _overlap(left: _Candidate, right: _Candidate) -> bool:
+    return left.start < right.end and right.start < left.end
+
+
+def _text(c: _Candidate) -> str:
+    return " ".join(c.passage.text[c.start : c.end].split())

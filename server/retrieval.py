@@ -1,0 +1,83 @@
+"""Question -> the best passages, best first: nearest windows and matching words, fused.
+
+Each half scores every candidate of both lists, so nothing is missing in the sum: the cosine of a chunk is that of its best window,
+its word score is BM25 as a share of what a chunk with all the question's terms would get. A passage in another language than the
+question cannot share its words, so its word score is not held against it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from configs.settings import Retrieval
+from server.embedding import Embedder, Vectors
+from server.ingestion import check_embedding
+from server.knowledge_base import KnowledgeBase
+from server.language import language_of
+from server.stores.words import question_terms
+from server.types import Language, Passage
+
+WINDOWS_A_CHUNK = 5  # so many windows are asked for each chunk that is wanted: a chunk has about four
+
+
+def retrieve(
+    kb: KnowledgeBase, embedder: Embedder, question: str, settings: Retrieval, *, top_k: int | None = None, files: Sequence[str] = ()
+) -> list[Passage]:
+    """The `top_k` best passages, best first, of the library or of the named files of it.
+
+    `score` is in 0..1 (fused), `similarity` the cosine. Raises Invalid when the library was built with another embedding model.
+    """
+    check_embedding(kb, embedder)
+    vector = embedder.embed_query(question)
+    terms = question_terms(question)
+    only = kb.catalog.windows_of_files(files) if files else None
+    windows = dict(kb.search(vector, settings.pool * WINDOWS_A_CHUNK, only))
+    chunk_of = kb.catalog.chunks_of_windows(list(windows))
+    near = list(dict.fromkeys(chunk_of[window] for window in windows if window in chunk_of))[: settings.pool]
+    words = kb.catalog.word_scores(terms, settings.pool, files=files)
+    candidates = list(dict.fromkeys([*near, *words]))
+    if not candidates:
+        return []
+    passages = kb.catalog.passages(kb.name, candidates)
+    cosines = _best_windows(kb, candidates, vector)
+    words |= kb.catalog.word_scores(terms, len(near) or 1, among=[chunk for chunk in near if chunk not in words]) if near else {}
+    scores = fused(
+        {chunk: cosines.get(chunk, 0.0) for chunk in passages},
+        {chunk: score / ideal_word_score(*kb.catalog.document_frequencies(terms)) for chunk, score in words.items()} if words else {},
+        {chunk: passage.language for chunk, passage in passages.items()},
+        language_of(question),
+        settings.dense_weight,
+    )
+    best = sorted(passages, key=lambda chunk: (-scores[chunk], chunk))[: top_k or settings.top_k]
+    return [replace(passages[chunk], score=scores[chunk], similarity=cosines.get(chunk, 0.0)) for chunk in best]
+
+
+def fused(
+    cosines: dict[int, float], words: dict[int, float], languages: dict[int, Language], asked: Language, dense_weight: float
+) -> dict[int, float]:
+    """chunk -> score in 0..1: dense_weight * min-max of the cosines + the rest * word score (0..1)."""
+    low, high = min(cosines.values()), max(cosines.values())
+    result = {}
+    for chunk, cosine in cosines.items():
+        dense = (cosine - low) / (high - low) if high > low else 1.0
+        word = min(1.0, words.get(chunk, 0.0))
+        if languages[chunk] != asked:
+            word = max(word, dense)
+        result[chunk] = dense_weight * dense + (1 - dense_weight) * word
+    return result
+
+
+def ideal_word_score(total: int, frequencies: Sequence[int]) -> float:
+    """The BM25 score of a chunk of average length that holds every term once: the sum of the terms' weights, as FTS5 has them."""
+    return sum(max(1e-6, math.log((total - n + 0.5) / (n + 0.5))) for n in frequencies) or 1e-6
+
+
+def _best_windows(kb: KnowledgeBase, chunks: Sequence[int], vector: Vectors) -> dict[int, float]:
+    owners, vectors = kb.catalog.vectors_of_chunks(chunks)
+    best: dict[int, float] = {}
+    if owners:
+        for chunk, cosine in zip(owners, (vectors @ vector).tolist(), strict=True):
+            best[chunk] = max(best.get(chunk, -1.0), cosine)
+    return best

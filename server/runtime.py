@@ -1,0 +1,186 @@
+"""`build(settings)` makes every object that lives as long as the server: the shelf, the embedding models, the jobs."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from configs.settings import ROOT, Settings
+from server import embedding
+from server.embedding import Embedder
+from server.errors import Conflict, NotFound, PaperError, Unavailable
+from server.ingestion import Progress, ingest, unfinished
+from server.jobs import Job, JobBoard
+from server.knowledge_base import KnowledgeBase, Shelf
+
+log = logging.getLogger(__name__)
+SAMPLES = "samples"
+WEIGHTS_PATIENCE_S = 1800.0  # a job waits so long for weights that startup.py is still fetching
+QUESTION_PATIENCE_S = 60.0  # a question waits so long for the model to load
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingState:
+    """What the API and the UI say about the embedding model."""
+
+    name: str
+    source: str
+    state: Literal["loading", "ready", "failed"]
+    device: str = ""
+    dtype: str = ""
+    dimension: int = 0
+    error: str = ""
+
+
+class Embedders:
+    """Embedding models by name, each loaded once, when first needed. Thread-safe."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._loaded: dict[str, Embedder] = {}
+        self._loading = threading.Lock()
+        self._error = ""
+
+    @property
+    def default(self) -> str:
+        """The name of the model of the settings."""
+        return embedding.short_name(self._settings.embedding.model)
+
+    def get(self, name: str | None = None, *, wait_s: float = QUESTION_PATIENCE_S, cancel: threading.Event | None = None) -> Embedder:
+        """The model of that name; waits `wait_s` for weights that are still on their way. Raises Unavailable."""
+        wanted = name or self.default
+        deadline = time.monotonic() + wait_s
+        while True:
+            if wanted in self._loaded:
+                return self._loaded[wanted]
+            try:
+                return self._load(wanted, max(0.0, deadline - time.monotonic()))
+            except Unavailable as exc:
+                if wanted == self.default:
+                    self._error = str(exc)
+                if time.monotonic() + 0.5 > deadline or (cancel and cancel.wait(0.5)):
+                    raise
+                if cancel is None:
+                    threading.Event().wait(0.5)
+
+    def state(self) -> EmbeddingState:
+        """The state of the default model, without waiting."""
+        source = self._settings.embedding.model
+        loaded = self._loaded.get(self.default)
+        if loaded is None:
+            return EmbeddingState(self.default, source, "failed" if self._error else "loading", error=self._error)
+        return EmbeddingState(self.default, source, "ready", loaded.device, loaded.dtype, loaded.dimension)
+
+    def warm_up(self) -> None:
+        """Load the default model in the background, so that the first question need not wait."""
+
+        def load() -> None:
+            try:
+                self.get(wait_s=WEIGHTS_PATIENCE_S)
+            except PaperError as exc:
+                log.error("embedding model %s is not available: %s", self.default, exc)
+
+        threading.Thread(target=load, name="warm-up", daemon=True).start()
+
+    def _load(self, name: str, patience_s: float) -> Embedder:
+        if not self._loading.acquire(timeout=max(patience_s, 0.01)):
+            raise Unavailable(f"the embedding model {name} is still loading; try again in a moment")
+        try:
+            if name not in self._loaded:
+                chosen = self._settings.embedding
+                source = chosen.model if name == self.default else name
+                self._loaded[name] = embedding.load(chosen.model_copy(update={"model": source}), self._settings.paths.models)
+                if name == self.default:
+                    self._error = ""
+            return self._loaded[name]
+        finally:
+            self._loading.release()
+
+
+class Runtime:
+    """Everything that requests share."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.shelf = Shelf(settings.paths.knowledge_base)
+        self.embedders = Embedders(settings)
+        self.jobs = JobBoard()
+
+    def embedder_of(self, kb: KnowledgeBase, wait_s: float = QUESTION_PATIENCE_S) -> Embedder:
+        """The model that the library was built with."""
+        return self.embedders.get(kb.facts.embedding, wait_s=wait_s)
+
+    def create_library(self, name: str, *, store: str = "faiss", embedding_model: str | None = None, info: str = "") -> KnowledgeBase:
+        """A new library for that embedding model, or for the one of the settings. Raises what Shelf.create raises."""
+        if name in self.shelf:
+            raise Conflict(f"已存在同名知识库 {name}")
+        embedder = self.embedders.get(embedding_model or None)
+        return self.shelf.create(name, embedding=embedder.name, dimension=embedder.dimension, store=store, info=info)
+
+    def delete_library(self, name: str) -> None:
+        """Its jobs are stopped first. Raises NotFound."""
+        if name not in self.shelf:
+            raise NotFound(f"未找到知识库 {name}")
+        self.jobs.cancel_all(name)
+        self.shelf.delete(name)
+
+    def start_ingest(
+        self, name: str, *, files: Sequence[str] | None = None, kind: str = "increment", splitting: dict[str, int] | None = None
+    ) -> Job:
+        """Bring a library up to date in the background; `kind` rebuild reads everything again."""
+        chosen = self.settings.splitting.model_copy(update=splitting or {})
+
+        def work(job: Job) -> Progress:
+            job.say("waiting for the embedding model")
+            kb = self.shelf.open(name)
+            embedder = self.embedders.get(kb.facts.embedding, wait_s=WEIGHTS_PATIENCE_S, cancel=job.cancelled)
+            return ingest(kb, embedder, chosen, files=files, force=kind == "rebuild", tell=job.tell, cancel=job.cancelled)
+
+        self.shelf.open(name)  # NotFound reaches the caller, not the job
+        return self.jobs.start(name, kind, work)
+
+    def start_samples(self) -> Job | None:
+        """Create and ingest the sample library that comes with the program; None when there is nothing to do or the user deleted it."""
+        root = self.settings.paths.knowledge_base
+        marker = root / ".samples"
+        shipped = ROOT / "knowledge_base" / SAMPLES / "content"
+        if SAMPLES not in self.shelf and (marker.exists() or not shipped.is_dir()):
+            return None
+
+        def work(job: Job) -> Progress:
+            job.say("waiting for the embedding model")
+            embedder = self.embedders.get(wait_s=WEIGHTS_PATIENCE_S, cancel=job.cancelled)
+            if SAMPLES not in self.shelf:
+                content = root / SAMPLES / "content"
+                if content.resolve() != shipped.resolve():
+                    shutil.copytree(shipped, content, dirs_exist_ok=True)
+                info = "PaperProof's own papers: retrieval, ingestion, citations, serving (English and Chinese)"
+                self.shelf.create(SAMPLES, embedding=embedder.name, dimension=embedder.dimension, info=info)
+                marker.touch()
+            kb = self.shelf.open(SAMPLES)
+            own = self.embedders.get(kb.facts.embedding, wait_s=WEIGHTS_PATIENCE_S, cancel=job.cancelled)
+            return ingest(kb, own, self.settings.splitting, tell=job.tell, cancel=job.cancelled)
+
+        return self.jobs.start(SAMPLES, "increment", work)
+
+    def resume(self) -> None:
+        """Go on with ingestion that a kill interrupted, in every library."""
+        for kb in self.shelf:
+            if unfinished(kb) and self.jobs.running(kb.name) is None:
+                log.info("resuming kb=%s", kb.name)
+                self.start_ingest(kb.name)
+
+    def close(self) -> None:
+        """Stop what runs; unfinished ingestion goes on at the next start."""
+        self.shelf.close()
+
+
+def build(settings: Settings) -> Runtime:
+    """All objects of one server. Nothing is loaded yet."""
+    settings.paths.knowledge_base.mkdir(parents=True, exist_ok=True)
+    return Runtime(settings)

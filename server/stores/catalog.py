@@ -1,0 +1,338 @@
+"""library.db: files, chunks, words and vectors of one library, and the truth about it; one transaction a file.
+
+Every change of chunks raises `generation` by one; an index that followed up to some generation asks for `changes_since` it.
+Readers take connections from a pool and never wait for the writer (WAL). Writers of other processes are waited for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from server.errors import Corrupt, NotFound
+from server.stores import Ids, Vectors
+from server.stores.rows import chunk_row, packed_spans, stored_chunk
+from server.stores.words import match_expression, segment
+from server.types import Chunk, FileState, Passage
+
+SCHEMA = 1
+_TABLES = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS files (
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '',
+  title TEXT NOT NULL DEFAULT '', language TEXT NOT NULL DEFAULT '', pages INTEGER NOT NULL DEFAULT 0,
+  bytes INTEGER NOT NULL DEFAULT 0, sha256 TEXT NOT NULL DEFAULT '', recipe TEXT NOT NULL DEFAULT '',
+  warnings TEXT NOT NULL DEFAULT '[]', updated_at REAL NOT NULL, generation INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS chunks (
+  id INTEGER PRIMARY KEY, file_id INTEGER NOT NULL REFERENCES files ON DELETE CASCADE, ord INTEGER NOT NULL, section TEXT NOT NULL,
+  page INTEGER NOT NULL, page_end INTEGER NOT NULL, kind TEXT NOT NULL, language TEXT NOT NULL, text TEXT NOT NULL,
+  spans BLOB NOT NULL, metadata TEXT NOT NULL DEFAULT '{}');
+CREATE INDEX IF NOT EXISTS chunks_of_file ON chunks (file_id, ord);
+CREATE TABLE IF NOT EXISTS windows (
+  id INTEGER PRIMARY KEY, chunk_id INTEGER NOT NULL REFERENCES chunks ON DELETE CASCADE,
+  file_id INTEGER NOT NULL REFERENCES files ON DELETE CASCADE, start INTEGER NOT NULL, stop INTEGER NOT NULL, vector BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS windows_of_chunk ON windows (chunk_id);
+CREATE INDEX IF NOT EXISTS windows_of_file ON windows (file_id);
+CREATE TABLE IF NOT EXISTS removed (window_id INTEGER NOT NULL, generation INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS removed_since ON removed (generation);
+CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (text, tokenize = 'porter unicode61 remove_diacritics 2');
+"""
+_CHUNK = "SELECT c.id, f.name, f.title, c.section, c.page, c.page_end, c.language, c.text, c.spans, c.metadata FROM chunks c JOIN files f ON f.id = c.file_id"
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """One file of a library: its state, and what was read from it."""
+
+    name: str
+    state: FileState
+    reason: str
+    title: str
+    language: str
+    pages: int
+    chunks: int
+    bytes: int
+    sha256: str
+    recipe: str
+    warnings: tuple[str, ...]
+    updated_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What ingestion learned about a file, beside its chunks."""
+
+    title: str
+    language: str
+    pages: int
+    bytes: int
+    sha256: str
+    recipe: str
+    warnings: tuple[str, ...]
+
+
+class Catalog:
+    """Opens or creates `path`. Raises Corrupt when it is not a healthy database of this program."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._idle: list[sqlite3.Connection] = []
+        self._guard = threading.Lock()
+        self._writing = threading.Lock()
+        self._closed = False
+        try:
+            with self._connection() as db:
+                version = db.execute("PRAGMA user_version").fetchone()[0]
+                if version not in (0, SCHEMA):
+                    raise Corrupt(
+                        f"{path} was written by another version (schema {version}, this program knows {SCHEMA}); rebuild it with --recreate-vs"
+                    )
+                if version == 0:
+                    db.execute("PRAGMA journal_mode = WAL")
+                    db.executescript(_TABLES + f"PRAGMA user_version = {SCHEMA};")
+        except sqlite3.DatabaseError as exc:
+            raise Corrupt(
+                f"{path} cannot be opened as a library ({exc}); `python init_database.py --recreate-vs` builds it again from content/"
+            ) from exc
+
+    # ---- files
+
+    def files(self) -> list[FileRow]:
+        """Every file, by name."""
+        with self._connection() as db:
+            counts = dict(db.execute("SELECT file_id, count(*) FROM chunks GROUP BY file_id"))
+            columns = "id, name, state, reason, title, language, pages, bytes, sha256, recipe, warnings, updated_at"
+            rows = db.execute(f"SELECT {columns} FROM files ORDER BY name").fetchall()  # noqa: S608 - columns are a constant
+        return [
+            FileRow(name, state, reason, title, language, pages, counts.get(i, 0), size, sha, recipe, tuple(json.loads(warnings)), updated)
+            for i, name, state, reason, title, language, pages, size, sha, recipe, warnings, updated in rows
+        ]
+
+    def mark(self, names: Iterable[str], state: FileState, reason: str = "") -> None:
+        """Set the state of files, adding those that are new; their chunks stay as they are."""
+        now = time.time()
+        with self._write() as db:
+            db.executemany(
+                "INSERT INTO files (name, state, reason, updated_at) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (name) DO UPDATE SET state = excluded.state, reason = excluded.reason, updated_at = excluded.updated_at",
+                [(name, state, reason, now) for name in names],
+            )
+
+    def queue(self, names: Sequence[str]) -> None:
+        """Mark files as queued, and forget what made their rows, so that a run that is killed is gone on with."""
+        self.mark(names, "queued")
+        with self._write() as db:
+            db.executemany("UPDATE files SET recipe = '' WHERE name = ?", [(name,) for name in names])
+
+    def replace(
+        self, name: str, reading: Reading, chunks: Sequence[Chunk], vectors: Vectors, metadata: dict[str, object] | None = None
+    ) -> None:
+        """One transaction: the old chunks of the file go, the new ones come, the file is ready. `vectors` has a row a window, in order."""
+        notes = json.dumps(metadata or {}, ensure_ascii=False)
+        halves = vectors.astype(np.float16)  # rounding costs 2e-7 of cosine, the file is half as long
+        with self._write() as db:
+            generation = self._raise_generation(db)
+            file_id = self._emptied(db, name, generation)
+            at = 0
+            for order, chunk in enumerate(chunks):
+                chunk_id = secrets.randbits(63)
+                db.execute(
+                    "INSERT INTO chunks VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+                    (chunk_id, file_id, order, *chunk_row(chunk), packed_spans(chunk.spans), notes),
+                )
+                db.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (chunk_id, segment(chunk.text)))
+                rows = [
+                    (secrets.randbits(63), chunk_id, file_id, *bounds, halves[at + i].tobytes()) for i, bounds in enumerate(chunk.windows)
+                ]
+                db.executemany("INSERT INTO windows VALUES (?,?,?,?,?,?)", rows)
+                at += len(rows)
+            db.execute(
+                "UPDATE files SET state = 'ready', reason = '', title = ?, language = ?, pages = ?, bytes = ?, sha256 = ?, recipe = ?, warnings = ?, "
+                "updated_at = ?, generation = ? WHERE id = ?",
+                (
+                    *(reading.title, reading.language, reading.pages, reading.bytes, reading.sha256, reading.recipe),
+                    *(json.dumps(reading.warnings, ensure_ascii=False), time.time(), generation, file_id),
+                ),
+            )
+
+    def fail(self, name: str, reason: str, sha256: str, recipe: str) -> None:
+        """One transaction: the file's chunks go, its reason stays. Hash and recipe are kept: an unchanged bad file is not read again."""
+        with self._write() as db:
+            file_id = self._emptied(db, name, self._raise_generation(db))
+            db.execute(
+                "UPDATE files SET state = 'failed', reason = ?, sha256 = ?, recipe = ?, updated_at = ? WHERE id = ?",
+                (reason, sha256, recipe, time.time(), file_id),
+            )
+
+    def remove(self, names: Iterable[str]) -> None:
+        """One transaction: the files and all that came from them are gone; unknown names are fine."""
+        with self._write() as db:
+            generation = self._raise_generation(db)
+            for name in names:
+                db.execute("DELETE FROM files WHERE id = ?", (self._emptied(db, name, generation),))
+
+    # ---- searching
+
+    def word_scores(self, terms: Sequence[str], k: int, *, files: Sequence[str] = (), among: Sequence[int] = ()) -> dict[int, float]:
+        """The `k` best chunks by BM25 (k1 1.2, b 0.75; larger is better); only those of `files`, or `among` chunk ids, when given."""
+        if not terms:
+            return {}
+        query = "SELECT words.rowid, -bm25(words) AS score FROM words"
+        values: list[object] = []
+        if files:
+            query += " JOIN chunks c ON c.id = words.rowid JOIN files f ON f.id = c.file_id"
+        query += " WHERE words MATCH ?"
+        values.append(match_expression(list(terms)))
+        if files:
+            query += f" AND f.name IN ({_marks(files)})"
+            values += files
+        if among:
+            query += f" AND words.rowid IN ({_marks(among)})"
+            values += among
+        with self._connection() as db:
+            return dict(db.execute(query + " ORDER BY score DESC LIMIT ?", [*values, k]).fetchall())
+
+    def document_frequencies(self, terms: Sequence[str]) -> tuple[int, list[int]]:
+        """How many chunks there are, and how many hold each term."""
+        with self._connection() as db:
+            total = db.execute("SELECT count(*) FROM chunks").fetchone()[0]
+            counts = [
+                db.execute("SELECT count(*) FROM words WHERE words MATCH ?", (match_expression([term]),)).fetchone()[0] for term in terms
+            ]
+        return total, counts
+
+    def chunks_of_windows(self, windows: Sequence[int]) -> dict[int, int]:
+        """window id -> chunk id, for those that still exist."""
+        with self._connection() as db:
+            return dict(db.execute(f"SELECT id, chunk_id FROM windows WHERE id IN ({_marks(windows)})", list(windows)).fetchall())  # noqa: S608 - only marks
+
+    def windows_of_files(self, files: Sequence[str]) -> Ids:
+        """The window ids of the named files."""
+        query = f"SELECT w.id FROM windows w JOIN files f ON f.id = w.file_id WHERE f.name IN ({_marks(files)})"  # noqa: S608 - only marks
+        with self._connection() as db:
+            return np.array([row[0] for row in db.execute(query, list(files))], np.int64)
+
+    def vectors_of_chunks(self, chunks: Sequence[int]) -> tuple[list[int], Vectors]:
+        """The chunk id of each window of `chunks`, and the windows' vectors (n, dim)."""
+        query = f"SELECT chunk_id, vector FROM windows WHERE chunk_id IN ({_marks(chunks)})"  # noqa: S608 - only marks
+        with self._connection() as db:
+            rows = db.execute(query, list(chunks)).fetchall()
+        return [row[0] for row in rows], _unpacked([row[1] for row in rows])
+
+    def passages(self, kb: str, chunks: Sequence[int]) -> dict[int, Passage]:
+        """chunk id -> Passage with scores 0, for those that still exist."""
+        with self._connection() as db:
+            rows = db.execute(f"{_CHUNK} WHERE c.id IN ({_marks(chunks)})", list(chunks)).fetchall()
+        return {row[0]: stored_chunk(kb, row) for row in rows}
+
+    def listing(self, kb: str, name: str) -> list[Passage]:
+        """All chunks of a file, in order. Raises NotFound when the library has no such file."""
+        with self._connection() as db:
+            if db.execute("SELECT 1 FROM files WHERE name = ?", (name,)).fetchone() is None:
+                raise NotFound(f"no file {name!r} in the library {kb!r}")
+            rows = db.execute(f"{_CHUNK} WHERE f.name = ? ORDER BY c.ord", (name,)).fetchall()
+        return [stored_chunk(kb, row) for row in rows]
+
+    # ---- following
+
+    def generation(self) -> int:
+        """The number of the last change."""
+        with self._connection() as db:
+            return _generation(db)
+
+    def changes_since(self, generation: int) -> tuple[int, list[int], Ids, Vectors]:
+        """What an index that followed up to `generation` lacks: (new generation, removed window ids, added ids, their vectors)."""
+        with self._connection() as db, _snapshot(db):
+            now = _generation(db)
+            removed = [row[0] for row in db.execute("SELECT window_id FROM removed WHERE generation > ?", (generation,))]
+            query = "SELECT w.id, w.vector FROM windows w JOIN files f ON f.id = w.file_id WHERE f.generation > ?"
+            rows = db.execute(query, (generation,)).fetchall()
+        return now, removed, np.array([row[0] for row in rows], np.int64), _unpacked([row[1] for row in rows])
+
+    def counts(self) -> tuple[int, int, int]:
+        """(files that are ready, chunks, windows)."""
+        query = "SELECT (SELECT count(*) FROM files WHERE state = 'ready'), (SELECT count(*) FROM chunks), (SELECT count(*) FROM windows)"
+        with self._connection() as db:
+            ready, chunks, windows = db.execute(query).fetchone()
+        return ready, chunks, windows
+
+    def close(self) -> None:
+        """Close the idle connections; borrowed ones close when they come back."""
+        with self._guard:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for db in idle:
+            db.close()
+
+    # ---- inside
+
+    def _emptied(self, db: sqlite3.Connection, name: str, generation: int) -> int:
+        """The file's id, its row made when new, its chunks removed."""
+        db.execute("INSERT OR IGNORE INTO files (name, state, updated_at) VALUES (?, 'queued', ?)", (name, time.time()))
+        file_id = int(db.execute("SELECT id FROM files WHERE name = ?", (name,)).fetchone()[0])
+        db.execute("INSERT INTO removed SELECT id, ? FROM windows WHERE file_id = ?", (generation, file_id))
+        db.execute("DELETE FROM words WHERE rowid IN (SELECT id FROM chunks WHERE file_id = ?)", (file_id,))
+        db.execute("DELETE FROM chunks WHERE file_id = ?", (file_id,))
+        return file_id
+
+    def _raise_generation(self, db: sqlite3.Connection) -> int:
+        db.execute("INSERT INTO meta VALUES ('generation', 1) ON CONFLICT (key) DO UPDATE SET value = value + 1")
+        return _generation(db)
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        with self._guard:
+            db = self._idle.pop() if self._idle else None
+        if db is None:
+            db = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+            db.execute("PRAGMA foreign_keys = ON")
+            db.execute("PRAGMA synchronous = NORMAL")
+        try:
+            yield db
+        except BaseException:
+            db.close()
+            raise
+        with self._guard:
+            if not self._closed and len(self._idle) < 16:
+                self._idle.append(db)
+                return
+        db.close()
+
+    @contextlib.contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        with self._writing, self._connection() as db:
+            db.execute("BEGIN IMMEDIATE")
+            yield db  # an exception closes the connection, which rolls back
+            db.execute("COMMIT")
+
+
+@contextlib.contextmanager
+def _snapshot(db: sqlite3.Connection) -> Iterator[None]:
+    db.execute("BEGIN")
+    yield
+    db.execute("COMMIT")
+
+
+def _generation(db: sqlite3.Connection) -> int:
+    row = db.execute("SELECT value FROM meta WHERE key = 'generation'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _unpacked(blobs: list[bytes]) -> Vectors:
+    if not blobs:
+        return np.zeros((0, 0), np.float32)
+    vectors = np.frombuffer(b"".join(blobs), np.float16).reshape(len(blobs), -1).astype(np.float32)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ",".join("?" * len(values))

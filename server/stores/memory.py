@@ -1,0 +1,54 @@
+"""The reference vector store: one dictionary, exact search, nothing on disk."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from server.errors import Invalid
+from server.stores import Ids, Vectors
+
+
+class MemoryStore:
+    """Brute force over a dictionary; what the other stores are compared with."""
+
+    def __init__(self, dimension: int) -> None:
+        self.generation = 0
+        self._dimension = dimension
+        self._rows: dict[int, Vectors] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, ids: Ids, vectors: Vectors) -> None:
+        """Ids (n,) not in the store yet, vectors (n, dim) float32."""
+        if vectors.shape != (len(ids), self._dimension):
+            raise Invalid(f"vectors of shape {vectors.shape} do not fit a store of {self._dimension} dimensions")
+        with self._lock:
+            self._rows |= {int(i): row for i, row in zip(ids, vectors, strict=True)}
+
+    def remove(self, ids: Sequence[int]) -> None:
+        """Unknown ids are fine."""
+        with self._lock:
+            for i in ids:
+                self._rows.pop(int(i), None)
+
+    def search(self, vector: Vectors, k: int, only: Ids | None = None) -> list[tuple[int, float]]:
+        """The `k` nearest as (id, cosine), best first."""
+        with self._lock:
+            rows = self._rows if only is None else {int(i): self._rows[int(i)] for i in only if int(i) in self._rows}
+            ids, matrix = list(rows), np.array(list(rows.values()), np.float32).reshape(-1, self._dimension)
+        scores = matrix @ vector
+        best = np.argsort(-scores, kind="stable")[:k]
+        return [(ids[i], float(scores[i])) for i in best]
+
+    def save(self, folder: Path) -> None:
+        """Nothing to keep: it is rebuilt from rows."""
+
+    def load(self, folder: Path) -> bool:
+        """Never: it is rebuilt from rows."""
+        return False
