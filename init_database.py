@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description="Build libraries from the papers under knowledge_base/<name>/content. 从 knowledge_base/<名称>/content 下的论文建立文库。",
+        description="Build libraries from the papers under knowledge_base/NAME/content. 从 knowledge_base/名称/content 建立文库。",
         epilog="Put papers into knowledge_base/NAME/content and run: python init_database.py --increment --kb-name NAME",
     )
     parser.add_argument("--create-tables", action="store_true", help="create missing libraries, empty; nothing is read 建立空的文库")
@@ -66,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
 def _names(settings: Settings, wanted: list[str]) -> list[str]:
     """The libraries to work on: the named ones, or every folder that holds content/."""
     root = settings.paths.knowledge_base
-    present = sorted(f.parent.name for f in root.glob("*/content") if f.is_dir() and not f.parent.name.startswith(".")) if root.is_dir() else []
+    present = (
+        sorted(f.parent.name for f in root.glob("*/content") if f.is_dir() and not f.parent.name.startswith(".")) if root.is_dir() else []
+    )
     for name in wanted:
         if name not in present:
             print(f"{name}: no folder {root / name / 'content'} yet; an empty library is made")

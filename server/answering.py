@@ -63,7 +63,7 @@ def answer(kb: KnowledgeBase, embedder: Embedder, settings: Settings, asked: Ask
     passages = retrieve(kb, embedder, question, settings.retrieval, top_k=max(top_k, POOL_PASSAGES))
     language = language_of(question)
     cited = quotes(kb, embedder, question, passages)
-    if not supported(kb, embedder, question, passages, cited):
+    if not supported(kb, question, passages):
         yield from _whole(_REFUSAL[language], cited[:NEAREST], passages[:top_k], True, depth)
     elif depth == "quotes":
         yield from _whole(_LEAD[language], cited, passages[:top_k], False, depth)

@@ -39,7 +39,7 @@ def cite(passage: Passage, start: int, end: int, index: int, score: float) -> Ci
 
 
 def locate(quote: str, text: str) -> tuple[int, int] | None:
-    """Where `quote` stands in `text`, as (start, end), not minding case, spaces, hyphens, ligatures and full-width forms; None if nowhere."""
+    """Where `quote` stands in `text`, as (start, end), not minding case, spaces, hyphens, ligatures, full-width forms; None if nowhere."""
     needle, _ = _normalised(quote)
     haystack, places = _normalised(text)
     at = haystack.find(needle) if needle else -1

@@ -100,7 +100,7 @@ class SentenceTransformerEmbedder:
             if text in self._cache:
                 self._cache.move_to_end(text)
                 return self._cache[text]
-        vector = self._forward([self._question + text])[0]
+        vector: Vectors = self._forward([self._question + text])[0]
         with self._caching:
             self._cache[text] = vector
             if len(self._cache) > CACHED_QUESTIONS:
@@ -170,7 +170,7 @@ def _device(wish: str) -> str:
 
 
 def _dtype(wish: str, device: str) -> Any:
-    """float16 on a GPU; on a CPU bfloat16 where a measured product of the model's shape is at least 1.3 times faster in it, else float32."""
+    """float16 on a GPU; on a CPU bfloat16 where a measured product is at least 1.3 times faster in it, else float32."""
     import torch
 
     if wish != "auto":

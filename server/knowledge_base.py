@@ -12,14 +12,14 @@ import shutil
 import threading
 import unicodedata
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from server import registry
 from server.errors import Conflict, Corrupt, Forbidden, Invalid, NotFound
-from server.stores import VECTOR_STORES, Ids, VectorStore, Vectors
+from server.stores import VECTOR_STORES, Ids, Vectors, VectorStore
 from server.stores.catalog import Catalog
 
 LONGEST_NAME = 100  # characters; 255 bytes is the file system's limit
@@ -87,7 +87,7 @@ class KnowledgeBase:
         return sorted(found)
 
     def store_file(self, file: str, source: BinaryIO, *, override: bool, limit_bytes: int) -> Path:
-        """Put an uploaded file under content/ in one step. Raises Conflict when it exists and `override` is false, Invalid when too large."""
+        """Put an uploaded file under content/ in one step. Raises Conflict when it exists and not `override`, Invalid when too large."""
         path = self.path_of(unicodedata.normalize("NFC", file))
         if path.exists() and not override:
             raise Conflict(f"文件 {file} 已存在。")
@@ -109,7 +109,7 @@ class KnowledgeBase:
         return path
 
     def remove_files(self, files: list[str], *, delete_content: bool) -> None:
-        """Rows and vectors of the files go; the files themselves too when `delete_content`. Unknown names raise NotFound before anything goes."""
+        """Rows and vectors of the files go; with `delete_content` the files too. Unknown names raise NotFound before anything goes."""
         known = {row.name for row in self.catalog.files()}
         for file in files:
             if file not in known and not self.path_of(file).is_file():

@@ -18,9 +18,9 @@ from server.splitting import sentences
 from server.stores.words import question_terms, segment
 from server.types import Citation, Passage
 
-PASSAGE_WEIGHT, COSINE_WEIGHT, WORD_WEIGHT = 1.0, 1.0, 1.0
+PASSAGE_WEIGHT, COSINE_WEIGHT, WORD_WEIGHT = 2.0, 1.0, 1.0
 LEAST_WORDS = 4  # a shorter "sentence" is a heading, a label or a number
-SAME_PASSAGE = 2  # most quotes out of one passage
+SAME_PASSAGE = 3  # most quotes out of one passage
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,8 @@ def quotes(kb: KnowledgeBase, embedder: Embedder, question: str, passages: Seque
 
 
 def _candidates(kb: KnowledgeBase, embedder: Embedder, question: str, passages: Sequence[Passage]) -> list[_Candidate]:
-    places = [(p, start, end) for p in passages for start, end in sentences(p.text) if word_count(p.text[start:end]) >= LEAST_WORDS]
+    body = [p for p in passages if p.kind != "reference"] or passages
+    places = [(p, start, end) for p in body for start, end in sentences(p.text) if word_count(p.text[start:end]) >= LEAST_WORDS]
     if not places:
         return []
     texts = [" ".join(p.text[start:end].split()) for p, start, end in places]
@@ -57,7 +58,7 @@ def _candidates(kb: KnowledgeBase, embedder: Embedder, question: str, passages: 
     found = []
     for (passage, start, end), text, cosine in zip(places, texts, cosines, strict=True):
         dense = (cosine - low) / (high - low) if high > low else 1.0
-        words = _share(weights, text) if passage.language == asked else dense
+        words = share(weights, text) if passage.language == asked else dense
         score = (PASSAGE_WEIGHT * passage.score + COSINE_WEIGHT * dense + WORD_WEIGHT * words) / (
             PASSAGE_WEIGHT + COSINE_WEIGHT + WORD_WEIGHT
         )
@@ -72,7 +73,7 @@ def term_weights(kb: KnowledgeBase, question: str) -> dict[str, float]:
     return {term: max(0.0, math.log((total - n + 0.5) / (n + 0.5))) for term, n in zip(terms, counts, strict=True)}
 
 
-def _share(weights: dict[str, float], text: str) -> float:
+def share(weights: dict[str, float], text: str) -> float:
     """The share of the question's weight that the text holds; a word counts when it shares a stem of five letters."""
     have = segment(text).split()
     stems = {word[:5] for word in have}

@@ -19,6 +19,8 @@ from server.language import language_of
 from server.stores.words import question_terms
 from server.types import Language, Passage
 
+CROSS_LANGUAGE = 0.5  # share of its dense score that a passage in another language gets where its words cannot match
+REFERENCE = 0.6  # factor for entries of a bibliography: they name the question's words, and answer nothing
 WINDOWS_A_CHUNK = 5  # so many windows are asked for each chunk that is wanted: a chunk has about four
 
 
@@ -50,6 +52,7 @@ def retrieve(
         language_of(question),
         settings.dense_weight,
     )
+    scores = {chunk: score * (REFERENCE if passages[chunk].kind == "reference" else 1.0) for chunk, score in scores.items()}
     best = sorted(passages, key=lambda chunk: (-scores[chunk], chunk))[: top_k or settings.top_k]
     return [replace(passages[chunk], score=scores[chunk], similarity=cosines.get(chunk, 0.0)) for chunk in best]
 
@@ -64,7 +67,7 @@ def fused(
         dense = (cosine - low) / (high - low) if high > low else 1.0
         word = min(1.0, words.get(chunk, 0.0))
         if languages[chunk] != asked:
-            word = max(word, dense)
+            word = max(word, CROSS_LANGUAGE * dense)
         result[chunk] = dense_weight * dense + (1 - dense_weight) * word
     return result
 

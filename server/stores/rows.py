@@ -36,8 +36,8 @@ def chunk_row(chunk: Chunk) -> tuple[Any, ...]:
 
 
 def stored_chunk(kb: str, row: Sequence[Any]) -> Passage:
-    """A Passage with scores 0 from (id, file, title, section, page, page_end, language, text, spans, metadata)."""
-    chunk_id, file, title, section, page, page_end, language, text, spans, metadata = row
+    """A Passage with scores 0 from (id, file, title, section, page, page_end, kind, language, text, spans, metadata)."""
+    chunk_id, file, title, section, page, page_end, kind, language, text, spans, metadata = row
     return Passage(
         chunk_id=chunk_id,
         kb=kb,
@@ -46,6 +46,7 @@ def stored_chunk(kb: str, row: Sequence[Any]) -> Passage:
         section=tuple(json.loads(section)),
         page=page,
         page_end=page_end,
+        kind=kind,
         language=language,
         text=text,
         spans=unpacked_spans(spans),

@@ -13,9 +13,9 @@ _RUN = re.compile(f"([{CJK}]+)|([^\\W_]+)", re.UNICODE)
 
 # Words of a question that say nothing about what it is about.
 _STOP_EN = frozenset(
-    "a an and are as at be been by can could did do does for from had has have how i if in into is it its many me much my of on or our "
-    "shall should so than that the their them then there these they this those to was we were what when where which who whom whose why "
-    "will with would you your about according paper papers article authors author".split()
+    """a an and are as at be been by can could did do does for from had has have how i if in into is it its many me much my of on or
+    our shall should so than that the their them then there these they this those to was we were what when where which who whom whose
+    why will with would you your about according paper papers article authors author""".split()  # noqa: SIM905 - readable as prose
 )
 _STOP_ZH = re.compile("为什么|什么|怎么样|怎么|怎样|如何|哪些|哪个|哪种|哪里|多少|几个|是否|请问|根据|论文|文中|本文|作者|吗|呢")
 
