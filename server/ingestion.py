@@ -113,7 +113,8 @@ def check_embedding(kb: KnowledgeBase, embedder: Embedder) -> None:
     if (kb.facts.embedding, kb.facts.dimension) != (embedder.name, embedder.dimension):
         raise Invalid(
             f"the library {kb.name!r} was built with {kb.facts.embedding} ({kb.facts.dimension} dimensions), not {embedder.name} "
-            f"({embedder.dimension}); set embedding.model to {kb.facts.embedding}, or rebuild it: python init_database.py --recreate-vs --kb-name {kb.name}"
+            f"({embedder.dimension}); set embedding.model to {kb.facts.embedding}, or rebuild it: "
+            f"python init_database.py --recreate-vs --kb-name {kb.name}"
         )
 
 

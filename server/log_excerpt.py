@@ -12,7 +12,7 @@ LONGEST = 300  # characters
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _RAISED = re.compile(r"^(?:[A-Za-z_][\w]*\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Unavailable|Invalid|Corrupt|Conflict|Failed)(?::|$)")
 _COMPLAINT = re.compile(r"\b(?:ERROR|CRITICAL|FATAL|[Ee]rror|[Ff]atal|[Ff]ailed|[Cc]annot)\b")
-_CHATTER = re.compile(r"^(?:INFO|DEBUG)\b|^\s*$|^\[?\d{4}-\d\d-\d\d[^|]*\| (?:INFO|DEBUG)|^\s+\^+|^\s*[\^~]+\s*$")
+_CHATTER = re.compile(r"^(?:INFO|DEBUG)\b|^\s*$|^\[?\d{4}-\d\d-\d\d[ T][\d:.,]+\]? (?:\| )?(?:INFO|DEBUG)\b")
 
 
 def reason_in(log: Path, start: int = 0) -> str:

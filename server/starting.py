@@ -173,9 +173,10 @@ class Session:
     def _stop(self) -> None:
         began = time.monotonic()
         self._over.set()
-        self.say("stopping 正在停止 … (Ctrl-C again kills at once)")
+        if not self.plan.quiet:
+            self.say("stopping 正在停止 … (Ctrl-C again kills at once)")
         self.supervisor.stop(hurry=lambda: signal.SIGINT in self._signals[1:])
-        self.say(f"everything stopped 全部停止 in {time.monotonic() - began:.1f} s")
+        self.say(f"all stopped 全部停止 in {time.monotonic() - began:.1f} s")
 
     def _thread(self, target: Callable[[], None]) -> None:
         threading.Thread(target=target, daemon=True).start()

@@ -22,11 +22,10 @@ CLOCK_SLACK_S = 2.0  # two processes may see creation times apart by a second wh
 
 def tree(leader: psutil.Process) -> set[psutil.Process]:
     """`leader` and all below it, living ones only; with its session, so that orphans of a dead leader are found as well."""
-    found = {leader}
-    with contextlib.suppress(psutil.Error):
-        found.update(leader.children(recursive=True))
-    if not _reused(leader):
-        found |= _session(leader.pid)
+    found = {leader} | (set() if _reused(leader) else _session(leader.pid))
+    for process in list(found):
+        with contextlib.suppress(psutil.Error):
+            found.update(process.children(recursive=True))
     return {process for process in found if alive(process)}
 
 

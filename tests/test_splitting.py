@@ -1,0 +1,227 @@
+"""Documents -> chunks: nothing lost, nothing across sections, spans and windows exact."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.language import display_width, language_of
+from server.splitting import estimate_tokens, sentences, split, window_bounds
+from server.types import Block, BlockKind, Chunk, Document, Section, Span
+
+
+def words(text: str) -> int:
+    """A token counter for tests: Latin words and Chinese characters."""
+    return sum(len(part) if display_width(part[0]) == 2 else 1 for part in text.split())
+
+
+def block(text: str, kind: BlockKind = "paragraph", page: int = 1) -> Block:
+    """A block with a span for each word; the word that begins at character n is printed at x = n."""
+    spans: list[Span] = []
+    at = 0
+    for part in text.split():
+        at = text.index(part, at)
+        spans.append(Span(at, at + len(part), page, at, 0, at + display_width(part), 10))
+        at += len(part)
+    return Block(kind, text, page, tuple(spans))
+
+
+def document(*sections: tuple[str, list[Block]]) -> Document:
+    return Document("t", 1, "en", tuple(Section(1, (name,), 1, tuple(blocks)) for name, blocks in sections))
+
+
+def cut(blocks: list[Block], budget: int) -> list[Chunk]:
+    return split(document(("s", blocks)), chunk_tokens=budget, count_tokens=words)
+
+
+def test_paragraphs_share_a_chunk_up_to_the_budget() -> None:
+    chunks = cut([block("one two three."), block("four five."), block("six seven eight nine.")], 5)
+    assert [chunk.text for chunk in chunks] == ["one two three.\nfour five.", "six seven eight nine."]
+    assert chunks[0].section == ("s",)
+
+
+def test_chunk_never_crosses_a_section() -> None:
+    chunks = split(document(("a", [block("one.")]), ("b", [block("two.")]), ("c", [])), chunk_tokens=99, count_tokens=words)
+    assert [(chunk.section, chunk.text) for chunk in chunks] == [(("a",), "one."), (("b",), "two.")]
+
+
+def test_long_paragraph_is_cut_at_sentences_then_clauses_then_words() -> None:
+    assert [chunk.text for chunk in cut([block("One two three. Four five. Six seven eight, nine ten eleven twelve thirteen.")], 5)] == [
+        "One two three. Four five.",
+        "Six seven eight,",
+        "nine ten eleven twelve thirteen.",
+    ]
+    assert [chunk.text for chunk in cut([block("一二三。四五六七，八九十")], 5)] == ["一二三。", "四五六七，", "八九十"]
+    assert [chunk.text for chunk in cut([block("a b c d e f")], 4)] == ["a b c d", "e f"]
+
+
+def test_spans_move_with_their_words() -> None:
+    first, second = cut([block("one two."), block("Three four. Five six seven.", page=2)], 4)
+    assert first.text == "one two.\nThree four."
+    assert [(first.text[span.start : span.end], span.x0) for span in first.spans] == [("one", 0), ("two.", 4), ("Three", 0), ("four.", 6)]
+    assert (first.page, first.page_end, second.page, second.page_end) == (1, 2, 2, 2)
+    assert [second.text[span.start : span.end] for span in second.spans] == ["Five", "six", "seven."]
+
+
+def test_line_of_chinese_that_is_cut_keeps_its_share_of_the_box() -> None:
+    line = Block("paragraph", "一二三。四五六。", 3, (Span(0, 8, 3, 100, 50, 180, 60),))
+    first, second = cut([line], 4)
+    assert first.spans == (Span(0, 4, 3, 100, 50, 140, 60),)
+    assert second.spans == (Span(0, 4, 3, 140, 50, 180, 60),)
+
+
+def test_table_keeps_rows_whole_and_repeats_its_header() -> None:
+    table = block("name | size\nalpha | 1\nbeta | 2\ngamma | 3", "table")
+    chunks = cut([block("Table 1: sizes", "caption"), table], 9)
+    assert [chunk.text for chunk in chunks] == [
+        "Table 1: sizes",
+        "name | size\nalpha | 1\nbeta | 2",
+        "name | size\ngamma | 3",
+    ]
+    assert [chunk.kind for chunk in chunks] == ["caption", "table", "table"]
+    assert [chunks[2].text[span.start : span.end] for span in chunks[2].spans][:3] == ["name", "|", "size"]
+
+
+def test_references_and_tables_do_not_share_chunks_with_text() -> None:
+    chunks = cut([block("text."), block("a | b\nc | d", "table"), block("[1] Ref.", "reference"), block("[2] Ref.", "reference")], 50)
+    assert [(chunk.kind, chunk.text) for chunk in chunks] == [
+        ("paragraph", "text."),
+        ("table", "a | b\nc | d"),
+        ("reference", "[1] Ref.\n[2] Ref."),
+    ]
+
+
+def test_short_table_stays_with_its_caption() -> None:
+    (chunk,) = cut([block("Table 1: sizes", "caption"), block("a | b\nc | d", "table")], 50)
+    assert (chunk.kind, chunk.text) == ("table", "Table 1: sizes\na | b\nc | d")
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("One is. Two is! Three?", ["One is.", "Two is!", "Three?"]),
+        (
+            "As Smith et al. (2019) said in Fig. 3, e.g. 0.5 of it. Next.",
+            ["As Smith et al. (2019) said in Fig. 3, e.g. 0.5 of it.", "Next."],
+        ),
+        ("Shown by Smith et al. The method works.", ["Shown by Smith et al.", "The method works."]),
+        ("See Eq. (4) vs. J. K. Rowling, i.e. Dr. X. It ends.", ["See Eq. (4) vs. J. K. Rowling, i.e. Dr. X. It ends."]),
+        ("It was found [12]. Later work.12 Then more.[3] End", ["It was found [12].", "Later work.12", "Then more.[3]", "End"]),
+        ("He said “it is.” Then “no.”", ["He said “it is.”", "Then “no.”"]),
+        ("甲说：“好。”乙走了！真的？是；对", ["甲说：“好。”", "乙走了！", "真的？", "是；", "对"]),
+        ("准确率为3.5。See 图2.1 here. 中文", ["准确率为3.5。", "See 图2.1 here.", "中文"]),
+        ("first line\nsecond line", ["first line", "second line"]),
+        ("", []),
+    ],
+)
+def test_sentences(text: str, parts: list[str]) -> None:
+    assert [text[start:end] for start, end in sentences(text)] == parts
+
+
+def test_windows_of_english() -> None:
+    text = " ".join(f"w{number}" for number in range(150))
+    found = [text[start:end].split() for start, end in window_bounds(text)]
+    assert [(part[0], part[-1], len(part)) for part in found] == [("w0", "w59", 60), ("w50", "w109", 60), ("w100", "w149", 50)]
+
+
+def test_windows_of_chinese() -> None:
+    assert window_bounds("字" * 500) == [(0, 200), (150, 350), (300, 500)]
+    assert window_bounds("字" * 240) == [(0, 240)]  # a tail of 40 is merged
+
+
+def test_window_of_mixed_text_counts_words_and_characters_by_their_share() -> None:
+    text = "字" * 100 + " " + " ".join(["word"] * 60)
+    assert window_bounds(text)[0] == (0, 100 + 30 * 5)  # half a window of each
+
+
+@pytest.mark.parametrize("text", ["", "   ", "a", "字"])
+def test_windows_are_never_empty(text: str) -> None:
+    assert len(window_bounds(text)) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("The cat is on the mat and it is happy.", "en"),
+        ("我们使用 BERT 和 GPT 模型进行实验", "zh"),
+        ("We call it 注意力 in this paper, for want of a better word.", "en"),
+        ("Der Hund und die Katze sind nicht auf dem Dach.", "other"),
+        ("これは日本語の文章です。", "other"),
+        ("Это русский текст.", "other"),
+        ("Transformer", "en"),
+        ("", "en"),
+    ],
+)
+def test_language(text: str, language: str) -> None:
+    assert language_of(text) == language
+
+
+def test_estimate_is_on_the_safe_side() -> None:
+    # XLM-R's own counts, without the two special tokens (SentencePiece of multilingual-e5-small)
+    assert 13 <= estimate_tokens("Retrieval-augmented generation reduces hallucination.") <= 20
+    assert 9 <= estimate_tokens("检索增强生成可以减少幻觉。") <= 16
+    assert estimate_tokens("") == 0
+
+
+PIECES = st.sampled_from(
+    ["word", "Longer", "et al.", "Fig. 3", "0.5", "end.", "Next", "中文", "句子。", "，逗号", "(x)", "\n", "https://a.b/c?d=e", "字" * 30]
+)
+TEXTS = st.lists(PIECES, min_size=1, max_size=40).map(" ".join)
+KINDS = st.sampled_from(["paragraph", "caption", "formula", "code", "reference", "footnote"])
+
+
+@given(st.lists(st.builds(block, TEXTS, KINDS), max_size=6), st.integers(1, 30))
+def test_splitting_loses_nothing_and_keeps_its_promises(blocks: list[Block], budget: int) -> None:
+    chunks = cut(blocks, budget)
+    assert "".join("".join(chunk.text.split()) for chunk in chunks) == "".join("".join(part.text.split()) for part in blocks)
+    printed = [part.text[span.start : span.end] for part in blocks for span in part.spans]
+    assert "".join(chunk.text[span.start : span.end] for chunk in chunks for span in chunk.spans) == "".join(printed)
+    for chunk in chunks:
+        assert words(chunk.text) <= budget or len(chunk.text) == 1
+        assert chunk.text == chunk.text.strip()
+        starts = [span.start for span in chunk.spans]
+        assert starts == sorted(starts)
+        assert all(0 <= span.start < span.end <= len(chunk.text) for span in chunk.spans)
+        covers(chunk.text, chunk.windows)
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=30), st.integers(4, 40))
+def test_table_chunks_repeat_the_header_and_lose_no_row(rows: list[tuple[int, int]], budget: int) -> None:
+    header, *lines = lines_of = ["a | b", *(f"{first} | {second}" for first, second in rows)]
+    chunks = cut([block("\n".join(lines_of), "table")], budget)
+    found = [chunk.text.split("\n") for chunk in chunks]
+    if budget >= 9:
+        assert all(part[0] == header for part in found)
+        assert [line for part in found for line in part[1:]] == lines
+    else:
+        assert "".join("".join(part) for part in found).replace(" ", "").startswith("a|b")
+
+
+def covers(text: str, windows: tuple[tuple[int, int], ...]) -> None:
+    assert windows
+    assert windows[0][0] == 0
+    assert windows[-1][1] == len(text)
+    for (start, end), (following, _) in itertools.pairwise(windows):
+        assert start < following <= end or not text[end:following].strip()
+    for start, end in windows:
+        assert start == 0 or not (
+            text[start - 1].isascii() and text[start - 1].isalnum() and text[start].isascii() and text[start].isalnum()
+        )
+        assert end == len(text) or not (text[end - 1].isascii() and text[end - 1].isalnum() and text[end].isascii() and text[end].isalnum())
+
+
+@given(st.text(max_size=2000))
+def test_windows_cover_any_text(text: str) -> None:
+    stripped = text.strip()
+    if stripped:
+        covers(stripped, tuple(window_bounds(stripped)))
+
+
+@given(st.text(max_size=300))
+def test_sentences_hold_every_character(text: str) -> None:
+    bounds = sentences(text)
+    assert "".join("".join(text[start:end].split()) for start, end in bounds) == "".join(text.split())
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(bounds))
