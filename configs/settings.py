@@ -23,6 +23,7 @@ from configs.profiles import PROFILES
 ROOT = Path(__file__).resolve().parents[1]
 PREFIX = "PAPERPROOF_"
 SETTINGS_VARIABLE = "PAPERPROOF_SETTINGS"
+NOT_SETTINGS = (SETTINGS_VARIABLE, "PAPERPROOF_API_URL", "PAPERPROOF_API_KEY")  # the last two are the web UI's own
 
 
 class SettingsError(ValueError):
@@ -237,7 +238,7 @@ def _from_variables(variables: Mapping[str, str | None]) -> dict[str, Any]:
     """PAPERPROOF_SERVER__API_PORT=1 -> {"server": {"api_port": 1}}; values are read as YAML, so lists and numbers work."""
     tree: dict[str, Any] = {}
     for name, text in variables.items():
-        if not name.startswith(PREFIX) or name == SETTINGS_VARIABLE or text is None:
+        if not name.startswith(PREFIX) or name in NOT_SETTINGS or text is None:
             continue
         keys = name[len(PREFIX) :].lower().split("__")
         node = tree

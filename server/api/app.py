@@ -9,7 +9,10 @@ from contextlib import asynccontextmanager
 import anyio.to_thread
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from fastapi.staticfiles import StaticFiles
+from swagger_ui_bundle import swagger_ui_path
 
 from server import VERSION
 from server.access import Access, openai_error
@@ -32,7 +35,9 @@ def create_app(runtime: Runtime) -> Access:
         yield
         runtime.close()
 
-    app = FastAPI(title="PaperProof", version=VERSION, lifespan=lifespan)
+    app = FastAPI(title="PaperProof", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.openapi_version = "3.0.3"  # the newest that Swagger UI 4 shows
+    app.mount("/swagger", StaticFiles(directory=swagger_ui_path))
     app.state.runtime = runtime
     for module in (knowledge_base, chat, v1, openai):
         app.include_router(module.router)
@@ -42,6 +47,16 @@ def create_app(runtime: Runtime) -> Access:
     @app.get("/", include_in_schema=False)
     def root() -> RedirectResponse:
         return RedirectResponse("/docs")
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title="PaperProof API",
+            swagger_js_url="/swagger/swagger-ui-bundle.js",
+            swagger_css_url="/swagger/swagger-ui.css",
+            swagger_favicon_url="/swagger/favicon-32x32.png",
+        )
 
     @app.get("/health")
     def health() -> dict[str, str]:

@@ -41,6 +41,7 @@ def status(request: Request) -> dict[str, Any]:
             "kind": "local" if local else "online",
             "engine": local.engine if local else "openai",
             "small": chat_model.is_small(settings, name),
+            "running": chat_model.is_running(settings, name),
         },
         "embedding": {field: getattr(state, field) for field in ("name", "source", "state", "device", "dtype", "dimension", "error")},
         "depth": depth_of(settings, Asked("")),

@@ -26,6 +26,20 @@ def is_small(settings: Settings, name: str) -> bool:
     return local is not None and local.parameters_m is not None and local.parameters_m < SMALL_M
 
 
+def is_running(settings: Settings, name: str) -> bool:
+    """Whether the model can be asked now: a worker has registered it with the controller, or an endpoint serves it and has a key."""
+    import httpx2
+
+    for endpoint in settings.llm.endpoints.values():
+        if name in endpoint.models:
+            return settings.secret(endpoint.api_key_env) is not None
+    controller = settings.llm.controller or f"http://127.0.0.1:{settings.server.controller_port}"
+    try:
+        return name in httpx2.post(f"{controller}/list_models", timeout=1, trust_env=False).json()["models"]
+    except (httpx2.HTTPError, ValueError, KeyError):
+        return False
+
+
 def chat_model(settings: Settings, name: str, *, temperature: float, max_tokens: int | None) -> Any:
     """The ChatOpenAI for that name. Raises ModelNotFound naming the known ones, Invalid when an endpoint's key is not set."""
     import httpx2

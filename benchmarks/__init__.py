@@ -1,0 +1,1 @@
+"""What is measured, on which machine and commit; each module prints a Markdown table, kept under results/."""
