@@ -102,7 +102,7 @@ def main() -> int:
         )
     print(head("The 20 sample questions, depth `quotes`"))
     print(
-        "| port | evidence page cited | accepted answer in the quotes | most citations | longest quote, words | first token, median s | longest, s |"
+        "| port | evidence page cited | answer in the quotes | most citations | longest quote, words | first token, median s | longest, s |"
     )
     print("|---|---|---|---|---|---|---|")
     print("\n".join(lines))

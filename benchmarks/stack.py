@@ -84,13 +84,12 @@ def _report(program: subprocess.Popen[bytes], started: float) -> bool:
         check = check or (lambda: _get("gateway", "/health") and _get("ui", "/_stcore/health") and _library_answers())
         with contextlib.suppress(psutil.NoSuchProcess):
             victim.wait(5)
-        back = _quietly(lambda check=check: _wait(check, 60))
-        ok &= back
-        now = [process.pid for part, process in _parts(program) if part == name]
-        by = (
-            "another process, same part" if now and pid not in now else "not started again: " + ("answers all the same" if back else "gone")
-        )
-        print(f"| {name} | {time.monotonic() - killed:.1f} | {by} |", flush=True)
+        answers = _quietly(lambda check=check: _wait(check, 60))
+        seconds = time.monotonic() - killed
+        again = _quietly(lambda pid=pid, name=name: _wait(lambda: any(p.pid != pid for part, p in _parts(program) if part == name), 20))
+        ok &= answers and again
+        by = f"a new process, seen {time.monotonic() - killed:.1f} s after the kill" if again else "no new process"
+        print(f"| {name} | {seconds:.1f} | {by} |" if answers else f"| {name} | never | {by} |", flush=True)
     return ok
 
 
