@@ -142,7 +142,7 @@ def places(plan: Plan, http: httpx2.Client) -> list[Place]:
     if "api" in plan.kinds:
         table.append(place("api", "API", (python, "-m", "server.api"), server.api_port, lambda: _ok(http, f"{api}/health")))
     if "ui" in plan.kinds:
-        door = {"PAPERPROOF_API_URL": api} | ({"PAPERPROOF_API_KEY": server.api_keys[0].get_secret_value()} if server.api_keys else {})
+        door = {"PAPERPROOF_API_URL": api} | _ui_key(plan.settings)
         table.append(place("ui", "web UI", _streamlit(plan.settings), server.ui_port, lambda: _ok(http, f"{ui}/_stcore/health"), door=door))
     return table
 
@@ -253,16 +253,26 @@ def _worker(model: LocalModel) -> tuple[str, ...]:
     return (python, "-m", "server.serving.worker" if model.engine == "llama_cpp" else "server.serving.transformers_worker")
 
 
+def _ui_key(settings: Settings) -> dict[str, str]:
+    """The key for the web UI on loopback. Where others can reach it, it gets none and asks its visitor: it must not be an open door."""
+    keys = settings.server.api_keys
+    return {"PAPERPROOF_API_KEY": keys[0].get_secret_value()} if keys and is_loopback(settings.server.host) else {}
+
+
 def _streamlit(settings: Settings) -> tuple[str, ...]:
-    options = {
-        "server.address": settings.server.host,
-        "server.port": str(settings.server.ui_port),
-        "server.headless": "true",
-        "browser.gatherUsageStats": "false",
-        "server.fileWatcherType": "none",
-    }
+    server = settings.server
+    options = [
+        ("server.address", server.host),
+        ("server.port", str(server.ui_port)),
+        ("server.headless", "true"),
+        ("browser.gatherUsageStats", "false"),
+        ("server.fileWatcherType", "none"),
+        ("server.maxUploadSize", str(server.upload_limit_mib)),
+    ]
+    names = ["*"] if server.host in ("0.0.0.0", "::") else ["localhost", "127.0.0.1", "[::1]", server.host]  # noqa: S104 - compared, not bound
+    options += [("server.allowedHosts", name) for name in dict.fromkeys([*names, *server.allowed_hosts])]
     app = str(Path("webui") / "app.py")
-    return (sys.executable, "-m", "streamlit", "run", app, *(word for name, value in options.items() for word in (f"--{name}", value)))
+    return (sys.executable, "-m", "streamlit", "run", app, *(word for name, value in options for word in (f"--{name}", value)))
 
 
 def _from_hub(source: str) -> bool:

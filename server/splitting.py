@@ -36,7 +36,8 @@ _STARTERS = re.compile(
 _CLOSING = "\"'”’»)\\]」』）】》〉"
 _END = re.compile(
     rf"[。！？；…]+[{_CLOSING}]*"  # Chinese: always
-    rf"|(?:(?<=[^\W\d_])[.](?:\[?\d{{1,3}}(?:[,–-]\d{{1,3}})*\]?)?|[.!?]+)[{_CLOSING}]*(?=\s|$|[{CJK}])"  # Latin, with a reference mark
+    rf"|(?:(?<=[^\W\d_])[.](?:\[?\d{{1,3}}(?:[,–-]\d{{1,3}})*\]?)?|(?<![.!?])[.!?]++)"  # Latin, with a reference mark
+    rf"[{_CLOSING}]*(?=\s|$|[{CJK}])"
     r"|\n"
 )
 _OPENING = re.compile(rf"\s*[\"'“‘«(\[（【]*(?:[A-Z0-9À-ÖØ-Þ{CJK}]|$)")
@@ -191,17 +192,26 @@ def _table_slices(block: Block, budget: int, count: CountTokens) -> Iterator[lis
 def _cut(text: str, start: int, end: int, budget: int, count: CountTokens) -> Iterator[tuple[int, int]]:
     """Stretches of text[start:end] within the budget, each as long as it can be: cut at sentences, else clauses, words, characters."""
     while start < end:
-        if count(text[start:end]) <= budget:
+        view = _view(text, start, end, budget, count)
+        if view == end and count(text[start:end]) <= budget:
             yield start, end
             return
         stop = start
-        for edges in _edges(text, start, end):
-            stop = _furthest(text, start, edges, budget, count)
+        for edges in _edges(text, start, view):
+            stop = _furthest(text, start, [edge for edge in edges if edge < view or view == end], budget, count)
             if stop > start:
                 break
         stop = stop if stop > start else start + 1
         yield _trim(text, start, stop)
         start = _trim(text, stop, end)[0]
+
+
+def _view(text: str, start: int, end: int, budget: int, count: CountTokens) -> int:
+    """How far to look for a cut: a place beyond the budget, so that a paragraph of megabytes is not counted again for each piece."""
+    size = 8 * budget + 64  # characters
+    while start + size < end and count(text[start : start + size]) <= budget:
+        size *= 2
+    return min(start + size, end)
 
 
 def _edges(text: str, start: int, end: int) -> Iterator[Sequence[int]]:

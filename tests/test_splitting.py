@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import pytest
 from hypothesis import given
@@ -225,3 +226,13 @@ def test_sentences_hold_every_character(text: str) -> None:
     bounds = sentences(text)
     assert "".join("".join(text[start:end].split()) for start, end in bounds) == "".join(text.split())
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(bounds))
+
+
+def test_huge_paragraph_is_cut_in_linear_time() -> None:
+    for unit in ("An ordinary sentence of eight words stands here. ", "no-spaces-and-no-sentences", "长句子没有标点", "......"):
+        text = (unit * 40_000)[:200_000].strip()
+        started = time.process_time()
+        chunks = split(document(("s", [Block("paragraph", text, 1)])), chunk_tokens=400, count_tokens=estimate_tokens)
+        assert time.process_time() - started < 5
+        assert sum(len("".join(chunk.text.split())) for chunk in chunks) == len("".join(text.split()))
+        assert max(estimate_tokens(chunk.text) for chunk in chunks) <= 400

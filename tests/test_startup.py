@@ -126,14 +126,22 @@ def test_what_the_command_line_says_reaches_the_parts_as_settings(monkeypatch: p
     assert load_settings() == plan.settings
 
 
-def test_the_ui_gets_the_first_key_and_other_parts_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ui_on_loopback_gets_the_first_key_and_other_parts_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAPERPROOF_SERVER__API_KEYS", '["sixteen-letters-1", "sixteen-letters-2"]')
-    monkeypatch.setenv("PAPERPROOF_SERVER__HOST", "0.0.0.0")  # noqa: S104 - nothing is bound
     with httpx2.Client() as http:
         table = {place.kind: place.part for place in places(make_plan(wish("--api -w")), http)}
     assert table["ui"].environment["PAPERPROOF_API_KEY"] == "sixteen-letters-1"
     assert table["ui"].environment["PAPERPROOF_API_URL"] == table["api"].address == "http://127.0.0.1:7861"
     assert "PAPERPROOF_API_KEY" not in table["api"].environment
+    assert "*" not in table["ui"].command
+
+
+def test_a_ui_that_others_can_reach_gets_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAPERPROOF_SERVER__API_KEYS", '["sixteen-letters-1"]')
+    monkeypatch.setenv("PAPERPROOF_SERVER__HOST", "0.0.0.0")  # noqa: S104 - nothing is bound
+    with httpx2.Client() as http:
+        table = {place.kind: place.part for place in places(make_plan(wish("--api -w")), http)}
+    assert "PAPERPROOF_API_KEY" not in table["ui"].environment
 
 
 def test_the_hub_is_switched_off_unless_weights_are_missing_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

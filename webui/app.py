@@ -16,7 +16,7 @@ if ROOT not in sys.path:  # Streamlit puts only the script's own folder there
 from webui import chat, library, style  # noqa: E402  # needs the path above
 from webui.client import ClientError  # noqa: E402
 from webui.i18n import LANGUAGES  # noqa: E402
-from webui.session import api, language, t, wait_for_recovery  # noqa: E402
+from webui.session import api, ask_for_key, language, t, wait_for_recovery  # noqa: E402
 from webui.values import Status  # noqa: E402
 
 
@@ -39,7 +39,7 @@ def main() -> None:
 
 def _outage(error: ClientError) -> None:
     with st.container(key="outage"):
-        wait_for_recovery(error)
+        ask_for_key(error) if error.problem == "key" else wait_for_recovery(error)
 
 
 def _sidebar(status: Status | None) -> None:

@@ -29,6 +29,9 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "outage.title": ("This page cannot reach its server", "本页面无法连接服务"),
     "outage.recover": ("Trying again every few seconds; the page comes back by itself.", "每隔几秒自动重试，恢复后页面会自动刷新。"),
+    "key.title": ("This server wants a key", "此服务器需要密钥"),
+    "key.label": ("API key, from whoever runs the server", "API 密钥（向服务器管理员索取）"),
+    "key.submit": ("Enter", "进入"),
     # chat
     "chat.new": ("New conversation", "新对话"),
     "chat.input": ("Ask this library", "向知识库提问"),
@@ -165,8 +168,8 @@ WORDS: dict[str, tuple[str, str]] = {
         "位于 {url} 的知识库 API 没有响应，可能正忙或正在重启；若持续如此，请查看其日志。",
     ),
     "problem.key": (
-        "The API at {url} refuses this page's key. Set PAPERPROOF_API_KEY to one of the server's keys and restart the web UI.",
-        "位于 {url} 的 API 拒绝了本页面的密钥。请将 PAPERPROOF_API_KEY 设为服务器的密钥之一并重启网页界面。",
+        "The API at {url} does not accept the key. Enter one of server.api_keys of its settings.",
+        "位于 {url} 的 API 不接受这个密钥。请输入其设置 server.api_keys 中的一个。",
     ),
     "problem.forbidden": ("The API does not allow this: {detail}", "API 不允许此操作：{detail}"),
     "problem.missing": ("It is not there (any more), or this server cannot do it: {detail}", "对象不存在，或服务器不支持此操作：{detail}"),

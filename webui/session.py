@@ -29,7 +29,8 @@ def t(key: str, **values: object) -> str:
 
 def api() -> Client:
     """The client of this process; a changed address or key makes a new one."""
-    client: Client = _client(os.environ.get(URL_VARIABLE) or DEFAULT_URL, os.environ.get(KEY_VARIABLE) or "")
+    key = st.session_state.get("api_key") or os.environ.get(KEY_VARIABLE) or ""
+    client: Client = _client(os.environ.get(URL_VARIABLE) or DEFAULT_URL, key)
     return client
 
 
@@ -57,6 +58,18 @@ def pick_library(libraries: Sequence[Library], on_change: Callable[[], None] | N
 def explain(error: ClientError) -> None:
     """An error as a box of words; what the server said cannot load or link anything."""
     st.error(safe_markdown(error.words(language())))
+
+
+def ask_for_key(error: ClientError) -> None:
+    """The visitor's own key; it stays in this browser session on the server and is never shown again."""
+    st.subheader(t("key.title"), anchor=False)
+    if st.session_state.get("api_key"):
+        explain(error)
+    with st.form("key", border=False, width=420):
+        key = st.text_input(t("key.label"), type="password")
+        if st.form_submit_button(t("key.submit")) and key:
+            st.session_state["api_key"] = key
+            st.rerun()
 
 
 def wait_for_recovery(error: ClientError) -> None:

@@ -256,6 +256,18 @@ def test_an_api_that_is_down_is_named_and_its_return_is_noticed(monkeypatch: pyt
     assert "What would you like to know?" in words(app)
 
 
-def test_a_refused_key_is_told_without_a_traceback(state: fake_api.State, ui_environment: str) -> None:
+def enter(app: AppTest, key: str) -> None:
+    app.text_input[0].input(key)
+    next(button for button in app.button if button.label == "Enter").click()
+    app.run()
+
+
+def test_a_server_with_a_key_asks_for_it_and_says_when_it_is_wrong(state: fake_api.State, ui_environment: str) -> None:
     state.key = fake_api.KEY
-    assert "Set PAPERPROOF_API_KEY" in words(open_app())
+    app = open_app()
+    assert "This server wants a key" in words(app)
+    enter(app, "not the key")
+    assert "does not accept the key" in words(app)
+    enter(app, fake_api.KEY)
+    assert "What would you like to know?" in words(app)
+    assert fake_api.KEY not in words(app)

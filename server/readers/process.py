@@ -1,0 +1,235 @@
+"""Reading in a child process that can be killed: path -> Document, within a time and a memory limit.
+
+A PDF can make a parser loop, crash or eat all memory; here that costs one file. The child stays alive between files, is replaced
+after a crash, and ends with its parent: its input closes, and an alarm ends it even inside a C loop. Nothing it sends back is
+unpickled but the values of server/types.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from server import errors, readers
+from server.errors import Cancelled, PaperError, Unavailable, Unreadable
+from server.types import Block, Document, Section, Span
+
+log = logging.getLogger(__name__)
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES_PER_CHILD = 500  # then a fresh one, so that whatever leaks stays small
+_START_S = 60  # for a child to start, on a machine that is busy
+_GRACE_S = 5  # how much longer than the limit a child lives whose parent is gone
+_SENDABLE = {f"{kind.__module__}.{kind.__qualname__}": kind for kind in (Document, Section, Block, Span)}
+
+
+class ReaderProcess:
+    """Reads files in a child process; one at a time, so give every thread its own. Use it as a context manager."""
+
+    def __init__(self, *, timeout_s: float = 120.0, memory_mib: int = 2048) -> None:
+        self._timeout_s = timeout_s
+        self._memory_mib = memory_mib
+        self._child: _Child | None = None
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> ReaderProcess:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def read(self, path: Path) -> Document:
+        """What `server.readers.read` gives for `path`, and its errors; Unreadable too when the child crashes or exceeds its limits.
+
+        Raises Unavailable when no child can be started and Cancelled when `close` was called meanwhile.
+        """
+        with self._lock:
+            kind, content = self._answer(str(path.absolute()))
+        if kind == "document" and isinstance(content, Document):
+            return content
+        raise self._error(path, kind, content)
+
+    def close(self) -> None:
+        """End the child, whatever it is doing; a `read` in another thread raises Cancelled."""
+        self._closed = True
+        child = self._child
+        if child is not None:
+            child.stop()
+
+    def _answer(self, path: str) -> tuple[str, object]:
+        child = self._child = self._child or _Child(self._timeout_s, self._memory_mib)
+        healthy = False
+        try:
+            if self._closed:
+                raise Cancelled("reading was stopped")
+            if not child.files:
+                child.begin()
+            answer = child.ask(path, self._timeout_s)
+            healthy = answer[0] != "out of memory" and child.files < FILES_PER_CHILD and not self._closed
+            return answer
+        except queue.Empty as exc:
+            raise Unreadable(f"reading took longer than {self._timeout_s:g} s and was stopped") from exc
+        except (EOFError, OSError) as exc:
+            if self._closed:
+                raise Cancelled("reading was stopped") from exc
+            raise Unreadable(f"the reader crashed on this file ({child.stop()}); it is probably damaged") from exc
+        finally:
+            if not healthy:  # whatever it still sends would be taken for the next file's answer
+                self._child = None
+                child.stop()
+
+    def _error(self, path: Path, kind: str, content: object) -> PaperError:
+        if kind == "out of memory":
+            return Unreadable(f"reading needs more than {self._memory_mib} MiB of memory")
+        known = getattr(errors, kind, None)
+        if isinstance(known, type) and issubclass(known, PaperError):
+            return known(str(content))
+        log.error("reader failed file=%s error=%s %s", path.name, kind, content)
+        return Unreadable(f"the reader failed on this file ({kind}: {content})")
+
+
+class _Child:
+    """One child process and the thread that collects its answers."""
+
+    def __init__(self, timeout_s: float, memory_mib: int) -> None:
+        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "server.readers.process", f"{timeout_s:g}", str(memory_mib)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        )
+        self._requests: IO[bytes] = self._process.stdin  # type: ignore[assignment] # a pipe, as asked for above
+        self._answers: queue.SimpleQueue[tuple[str, object] | None] = queue.SimpleQueue()
+        self.files = 0
+        self._thread = threading.Thread(target=self._collect, args=(self._process.stdout,), name="reader-answers", daemon=True)
+        self._thread.start()
+
+    def begin(self) -> None:
+        """Wait until the child has started; raises Unavailable when it does not, which is no file's fault."""
+        try:
+            answer = self._answers.get(timeout=_START_S)
+        except queue.Empty as exc:
+            self.stop()
+            raise Unavailable(f"the reader process did not start within {_START_S} s") from exc
+        if answer is None:
+            raise Unavailable(f"the reader process could not start ({self.stop()})")
+
+    def ask(self, path: str, timeout_s: float) -> tuple[str, object]:
+        """The child's answer. Raises queue.Empty when there is none in time and EOFError or OSError when the child is gone."""
+        self.files += 1
+        _send(self._requests, path)
+        answer = self._answers.get(timeout=timeout_s)
+        if answer is None:
+            raise EOFError("the child ended")
+        return answer
+
+    def stop(self) -> str:
+        """Kill the child if it still lives; how it ended, for a message."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=0 if self._thread.is_alive() else 1)  # when its output has closed it is about to end
+        self._process.kill()
+        code = self._process.wait()
+        with contextlib.suppress(OSError):  # what was not yet written cannot be any more
+            self._requests.close()
+        self._thread.join()
+        return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+    def _collect(self, stream: IO[bytes]) -> None:
+        with stream:
+            while (frame := _receive(stream)) is not None:
+                try:
+                    kind, content = _Unpickler(io.BytesIO(frame)).load()
+                except Exception as exc:  # noqa: BLE001 - whatever a broken child sends, the caller gets a sentence
+                    kind, content = "Unreadable", f"the reader gave a broken answer ({exc})"
+                self._answers.put((str(kind), content))
+        self._answers.put(None)
+
+
+class _Unpickler(pickle.Unpickler):
+    """Makes only values of documents: a parser that was taken over cannot make its parent run anything."""
+
+    def find_class(self, module_name: str, global_name: str) -> Any:
+        name = f"{module_name}.{global_name}"
+        if name not in _SENDABLE:
+            raise pickle.UnpicklingError(f"{name} is not part of a document")
+        return _SENDABLE[name]
+
+
+def _send(stream: IO[bytes], value: object) -> None:
+    frame = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+    stream.write(len(frame).to_bytes(8, "little") + frame)
+    stream.flush()
+
+
+def _receive(stream: IO[bytes]) -> bytes | None:
+    """The next frame; None at the end of the stream, also in the middle of a frame."""
+    size = stream.read(8)
+    if len(size) < 8:
+        return None
+    frame = stream.read(length := int.from_bytes(size, "little"))
+    return frame if len(frame) == length else None
+
+
+def _serve(timeout_s: float, memory_mib: int) -> None:
+    """The child: answers each path on standard input until it closes."""
+    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what libraries print must not get between the answers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    _limit_memory(memory_mib)
+    paths: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(requests, paths), daemon=True).start()
+    _send(answers, ("started", ""))
+    while True:
+        path = paths.get()
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, timeout_s + _GRACE_S)  # default action: the kernel ends us, also inside C
+        answer = _answer(Path(path))
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        _send(answers, answer)
+
+
+def _listen(requests: IO[bytes], paths: queue.SimpleQueue[str]) -> None:
+    while (frame := _receive(requests)) is not None:
+        paths.put(pickle.loads(frame))  # noqa: S301 - from our own parent
+    os._exit(0)
+
+
+def _answer(path: Path) -> tuple[str, object]:
+    try:
+        return "document", readers.read(path)
+    except PaperError as exc:
+        return type(exc).__name__, str(exc)
+    except MemoryError:
+        return "out of memory", ""
+    except Exception as exc:  # noqa: BLE001 - a request ends here; the parent logs it and names the file
+        return type(exc).__name__, str(exc)
+
+
+def _limit_memory(memory_mib: int) -> None:
+    """Allocations above the limit fail; on systems without such limits nothing happens."""
+    try:
+        import resource
+    except ImportError:
+        return
+    limit = memory_mib * 2**20
+    with contextlib.suppress(ValueError, OSError):  # a stricter limit is already set
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+if __name__ == "__main__":
+    _serve(float(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,1 @@
+"""Language models over HTTP: FastChat's controller, the workers behind it, and the OpenAI gateway in front of all."""

@@ -1,0 +1,212 @@
+"""FastChat's own model worker, mended; in: a name of llm.local; out: a process behind the controller.
+
+`python -m server.serving.transformers_worker NAME`, also by the interpreter that LocalModel.python names: it needs fschat[model_worker],
+torch, transformers, pydantic, PyYAML and python-dotenv. What is mended, and why: with transformers 5 the context length (KeyError
+'factor') and embeddings (batch_encode_plus is gone) fail; an error outside FastChat's list keeps its place for ever; unknown models get
+a conversation template with an example in it instead of their own; long prompts are cut silently; a controller that is away ends the
+worker; a client that leaves is not noticed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import AsyncGenerator, Iterator
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import JSONResponse, Response
+from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
+
+from configs.settings import LocalModel, load_settings
+from server import weights
+from server.access import loopback_only
+from server.errors import Forbidden, PaperError
+from server.serving.listening import bind, log_to_stderr, run
+from server.serving.local_models import CHATML, HOST, arguments, assignment
+from server.serving.streams import EventStream, while_connected
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S, AGAIN_S = 5.0, 1.0
+VALIDATION_ERROR, CONTEXT_OVERFLOW, INTERNAL_ERROR = 40001, 40303, 50001  # FastChat's codes
+_MENDED_ROUTES = ("/worker_generate_stream", "/worker_generate", "/worker_get_embeddings")
+
+
+def mend(module: Any, model: LocalModel) -> None:
+    """Put the mended parts into fastchat.serve.model_worker, before a worker is made."""
+
+    conversation = importlib.import_module("fastchat.conversation")
+
+    def context_length(config: Any) -> int:
+        lengths = (getattr(config, key, None) for key in ("max_position_embeddings", "max_sequence_length", "seq_length", "max_seq_len"))
+        return min(next((int(length) for length in lengths if length), 2048), model.context_tokens)
+
+    class Mended(module.ModelWorker):  # type: ignore[misc]  # fastchat has no types, and must not be imported before
+        conv: Any
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            if not hasattr(self.tokenizer, "batch_encode_plus"):
+                self.tokenizer.batch_encode_plus = self.tokenizer.__call__
+            if self.conv.name == "one_shot":
+                self.conv = conversation.Conversation(**CHATML) if "<|im_start|>" in self.template else self.make_conv_template("zero_shot")
+                self.conv.sep_style = int(self.conv.sep_style)
+
+        @property
+        def template(self) -> str:
+            return str(getattr(self.tokenizer, "chat_template", None) or "")
+
+        def get_status(self) -> dict[str, Any]:
+            return {**super().get_status(), "messages": True, "context_length": self.context_len or 0}
+
+        def init_heart_beat(self) -> None:
+            """Not yet: nothing listens when the stock worker registers."""
+
+        def stay_registered(self) -> None:
+            while True:  # the stock calls end the worker, or this thread, when the controller is away
+                try:
+                    self.register_to_controller()
+                    while True:
+                        time.sleep(HEARTBEAT_S)
+                        self.send_heart_beat()
+                except (OSError, AssertionError, ValueError) as exc:
+                    log.warning("not registered: %s; trying again in %g s", exc, AGAIN_S)
+                    time.sleep(AGAIN_S)
+
+        def prompt_of(self, messages: list[dict[str, str]]) -> str:
+            if not self.template:
+                conv = self.conv.copy()
+                for message in messages:
+                    if message["role"] == "system":
+                        conv.set_system_message(message["content"])
+                    else:
+                        conv.append_message(conv.roles[message["role"] == "assistant"], message["content"])
+                conv.append_message(conv.roles[1], None)
+                return str(conv.get_prompt())
+            prompt = str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+            begin = self.tokenizer.bos_token  # the tokenizer may add it once more
+            twice = begin and prompt.startswith(begin) and self.tokenizer("a").input_ids[0] == self.tokenizer.bos_token_id
+            return prompt[len(begin) :] if twice else prompt
+
+        def generate_stream_gate(self, params: dict[str, Any]) -> Iterator[bytes]:
+            try:
+                if "messages" in params:
+                    params = {**params, "prompt": self.prompt_of(params["messages"])}
+                room = self.context_len - len(self.tokenizer(params["prompt"]).input_ids) - 1
+                if room < 1 and not self.model.config.is_encoder_decoder:
+                    raise OverflowError(f"the prompt has {self.context_len - 1 - room} tokens, the context {self.context_len}")
+                wanted = int(params.get("max_new_tokens") or room)
+                yield from super().generate_stream_gate({**params, "max_new_tokens": max(1, min(wanted, room))})
+            except OverflowError as exc:
+                yield _failure(exc, CONTEXT_OVERFLOW)
+            except Exception as exc:
+                log.exception("request failed")
+                yield _failure(exc, VALIDATION_ERROR if "emplate" in type(exc).__name__ else INTERNAL_ERROR)
+
+    module.ModelWorker, module.get_context_length = Mended, context_length
+
+
+def mend_routes(app: Any, base: Any) -> None:
+    """Routes that give a place back whatever happens, and stop when the client leaves."""
+    app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") not in _MENDED_ROUTES]
+
+    async def pieces(params: dict[str, Any]) -> AsyncGenerator[bytes, None]:
+        await base.acquire_worker_semaphore()
+        try:
+            async for piece in iterate_in_threadpool(base.worker.generate_stream_gate(params)):
+                yield piece
+        finally:
+            base.release_worker_semaphore()
+
+    async def last(params: dict[str, Any]) -> Any:
+        piece = b"{}"
+        async for item in pieces(params):
+            piece = item
+        return json.loads(piece.rstrip(b"\0"))
+
+    async def embedded(params: dict[str, Any]) -> Any:
+        await base.acquire_worker_semaphore()
+        try:
+            return await run_in_threadpool(base.worker.get_embeddings, params)
+        except Exception as exc:
+            log.exception("embeddings failed")
+            return json.loads(_failure(exc, INTERNAL_ERROR).rstrip(b"\0"))
+        finally:
+            base.release_worker_semaphore()
+
+    async def generate_stream(request: Request) -> Response:
+        stream = pieces(await request.json())
+
+        async def first() -> bytes:
+            return await anext(stream)
+
+        return EventStream(await while_connected(request, first()), stream, "application/octet-stream")
+
+    async def generate(request: Request) -> Response:
+        return JSONResponse(await while_connected(request, last(await request.json())))
+
+    async def embeddings(request: Request) -> Response:
+        return JSONResponse(await embedded(await request.json()))
+
+    for path, route in zip(_MENDED_ROUTES, (generate_stream, generate, embeddings), strict=True):
+        app.add_api_route(path, route, methods=["POST"])
+
+
+def _failure(exc: Exception, code: int) -> bytes:
+    return json.dumps({"text": str(exc) or type(exc).__name__, "error_code": code}).encode() + b"\0"
+
+
+def refuse_foreign_code(name: str, folder: Path, model: LocalModel) -> None:
+    """FastChat runs Python code of a model folder without asking. Raises Forbidden unless the settings allow it."""
+    configs = [file for file in folder.glob("*config.json") if '"auto_map"' in file.read_text(encoding="utf-8", errors="replace")]
+    if configs and not model.trust_remote_code:
+        raise Forbidden(
+            f"{name} brings Python code of its own ({configs[0].name} has auto_map); if you trust it, set trust_remote_code: true"
+        )
+
+
+def main() -> None:
+    """Load the model through FastChat, then serve it."""
+    given = arguments("FastChat's model worker with transformers.")
+    log_to_stderr()
+    settings = load_settings()
+    try:
+        job = assignment(settings, given, "transformers")
+        folder = weights.find(job.model.source, settings.paths.models)
+        refuse_foreign_code(job.name, folder, job.model)
+    except PaperError as exc:
+        raise SystemExit(str(exc)) from exc
+    taken = bind(HOST, job.port)
+    os.environ["LOGDIR"] = ""  # no log files of FastChat's own: whoever starts us keeps our output
+    base = importlib.import_module("fastchat.serve.base_model_worker")
+    module = importlib.import_module("fastchat.serve.model_worker")
+    mend(module, job.model)
+    mend_routes(module.app, base)
+    sys.argv = [sys.argv[0], "--model-path", str(folder), "--model-names", job.name, "--device", _device(job.model)]
+    sys.argv += ["--worker-address", job.address, "--controller-address", job.controller]
+    sys.argv += ["--limit-worker-concurrency", str(job.model.slots), *(["--load-8bit"] if job.model.load_8bit else [])]
+    _, worker = module.create_model_worker()
+    taken.listen()
+    threading.Thread(target=worker.stay_registered, daemon=True).start()
+    run(loopback_only(module.app), taken)
+
+
+def _device(model: LocalModel) -> str:
+    import torch
+
+    if model.device != "auto":
+        return model.device
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+if __name__ == "__main__":
+    main()
