@@ -5,11 +5,12 @@ python -m benchmarks.citations [GATEWAY_URL] [API_URL]      defaults: http://127
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from benchmarks.machine import head
 
 QUESTIONS = Path(__file__).resolve().parents[1] / "knowledge_base" / "samples" / "questions.jsonl"
 WIDE = re.compile("[\u3400-\u9fff\uf900-\ufaff]")
+MARKS = re.compile("[\u3000-\u303f\uff00-\uffef\u2018-\u201d]")
 
 
 @dataclass
@@ -35,7 +37,11 @@ class Outcome:
     whole_s: float
 
 
-def over_gateway(url: str) -> Callable[[str], tuple[list[dict[str, Any]], float, float]]:
+Ask = Callable[[str], tuple[list[dict[str, Any]], float, float]]
+
+
+@contextlib.contextmanager
+def over_gateway(url: str) -> Iterator[Ask]:
     """Ask with the openai client, streamed; (citations, seconds to the first token, seconds in all)."""
     client = openai.OpenAI(base_url=url, api_key="none", max_retries=0)
 
@@ -48,10 +54,12 @@ def over_gateway(url: str) -> Callable[[str], tuple[list[dict[str, Any]], float,
         assert citations is not None, "no citations on the last chunk"
         return citations, first, time.perf_counter() - started
 
-    return ask
+    with client:
+        yield ask
 
 
-def over_api(url: str) -> Callable[[str], tuple[list[dict[str, Any]], float, float]]:
+@contextlib.contextmanager
+def over_api(url: str) -> Iterator[Ask]:
     """Ask POST /chat/knowledge_base_chat, streamed."""
     client = httpx2.Client(base_url=url, timeout=60)
 
@@ -65,7 +73,8 @@ def over_api(url: str) -> Callable[[str], tuple[list[dict[str, Any]], float, flo
                     last = json.loads(line.removeprefix("data: "))
         return last["citations"], first, time.perf_counter() - started
 
-    return ask
+    with client:
+        yield ask
 
 
 def judge(row: dict[str, Any], citations: list[dict[str, Any]], first_s: float, whole_s: float) -> Outcome:
@@ -81,7 +90,7 @@ def judge(row: dict[str, Any], citations: list[dict[str, Any]], first_s: float, 
 def words(text: str) -> float:
     """Words; CJK characters count 1/1.5 each."""
     wide = len(WIDE.findall(text))
-    return len(WIDE.sub(" ", text).split()) + wide / 1.5
+    return len(WIDE.sub(" ", MARKS.sub(" ", text)).split()) + wide / 1.5
 
 
 def main() -> int:
@@ -91,7 +100,8 @@ def main() -> int:
     doors = {"20000 (openai client, streamed)": over_gateway(gateway), "7861 (knowledge_base_chat, streamed)": over_api(api)}
     lines, missed, worst = [], [], len(rows)
     for name, ask in doors.items():
-        outcomes = [judge(row, *ask(row["question"])) for row in rows]
+        with ask as asked:
+            outcomes = [judge(row, *asked(row["question"])) for row in rows]
         cited = sum(o.cited for o in outcomes)
         worst = min(worst, cited)
         missed += [f"{name}: {row['id']}" for row, o in zip(rows, outcomes, strict=True) if not o.cited]

@@ -19,7 +19,9 @@ def ask(gateway: str, patience_s: float) -> Any:
     deadline = time.monotonic() + patience_s
     while True:
         try:
-            message = client.chat.completions.create(model="kb/samples", messages=[{"role": "user", "content": QUESTION}]).choices[0].message
+            message = (
+                client.chat.completions.create(model="kb/samples", messages=[{"role": "user", "content": QUESTION}]).choices[0].message
+            )
             if any((c["file"], c["page"]) == EVIDENCE for c in message.citations):  # type: ignore[attr-defined]  # our own field
                 return message
             reason = f"the evidence is not cited yet: {message.content}"
@@ -37,7 +39,11 @@ def main() -> int:
     client = openai.OpenAI(base_url=gateway, api_key="none")
     names = [model.id for model in client.models.list()]
     llm = "smollm2-135m-instruct"
-    said = client.chat.completions.create(model=llm, messages=[{"role": "user", "content": "Say hello."}], max_tokens=16).choices[0].message.content
+    said = (
+        client.chat.completions.create(model=llm, messages=[{"role": "user", "content": "Say hello."}], max_tokens=16)
+        .choices[0]
+        .message.content
+    )
     page = httpx2.get(f"{ui}/_stcore/health", timeout=10)
     sys.stdout.write(f"models: {', '.join(names)}\n{llm}: {said}\nkb/samples: {message.content}\nui: {page.status_code}\n")
     return 0 if said and page.status_code == 200 and llm in names else 1

