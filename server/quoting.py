@@ -20,6 +20,7 @@ from server.types import Citation, Passage
 
 PASSAGE_WEIGHT, COSINE_WEIGHT, WORD_WEIGHT = 2.0, 1.0, 1.0
 LEAST_WORDS = 4  # a shorter "sentence" is a heading, a label or a number
+MOST_DIGITS = 0.35  # share of a quote's characters
 SAME_PASSAGE = 3  # most quotes out of one passage
 
 
@@ -47,7 +48,7 @@ def quotes(kb: KnowledgeBase, embedder: Embedder, question: str, passages: Seque
 
 def _candidates(kb: KnowledgeBase, embedder: Embedder, question: str, passages: Sequence[Passage]) -> list[_Candidate]:
     body = [p for p in passages if p.kind != "reference"] or passages
-    places = [(p, start, end) for p in body for start, end in sentences(p.text) if word_count(p.text[start:end]) >= LEAST_WORDS]
+    places = [(p, start, end) for p in body for start, end in sentences(p.text) if _quotable(p, start, end)]
     if not places:
         return []
     texts = [" ".join(p.text[start:end].split()) for p, start, end in places]
@@ -83,15 +84,29 @@ def share(weights: dict[str, float], text: str) -> float:
 
 def _widened(c: _Candidate) -> _Candidate:
     """With the sentences after it, and else before it, while the quote stays within its limit: an answer often stands next door."""
-    bounds = sentences(c.passage.text)
+    text, bounds = c.passage.text, sentences(c.passage.text)
     first = last = next(i for i, (start, _) in enumerate(bounds) if start == c.start)
+
+    def fits(neighbour: int, begin: int, end: int) -> bool:
+        return _reads(c.passage, *bounds[neighbour]) and word_count(text[begin:end]) <= LONGEST_QUOTE_WORDS
+
     while True:
-        if last + 1 < len(bounds) and word_count(c.passage.text[bounds[first][0] : bounds[last + 1][1]]) <= LONGEST_QUOTE_WORDS:
+        if last + 1 < len(bounds) and fits(last + 1, bounds[first][0], bounds[last + 1][1]):
             last += 1
-        elif first and word_count(c.passage.text[bounds[first - 1][0] : bounds[last][1]]) <= LONGEST_QUOTE_WORDS:
+        elif first and fits(first - 1, bounds[first - 1][0], bounds[last][1]):
             first -= 1
         else:
             return _Candidate(c.passage, bounds[first][0], bounds[last][1], c.score)
+
+
+def _quotable(passage: Passage, start: int, end: int) -> bool:
+    return word_count(passage.text[start:end]) >= LEAST_WORDS and _reads(passage, start, end)
+
+
+def _reads(passage: Passage, start: int, end: int) -> bool:
+    """Not the axis labels of a figure: outside tables, most characters of a quote are no digits."""
+    characters = "".join(passage.text[start:end].split())
+    return passage.kind == "table" or sum(c.isdigit() for c in characters) <= MOST_DIGITS * len(characters)
 
 
 def _overlap(left: _Candidate, right: _Candidate) -> bool:

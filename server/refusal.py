@@ -16,7 +16,7 @@ from server.quoting import share, term_weights
 from server.types import Language, Passage
 
 TERM_SHARE_WEIGHT = 0.2
-THRESHOLDS: dict[str, dict[Language, float]] = {"multilingual-e5-small": {"en": 0.905, "zh": 0.89, "other": 0.905}}
+THRESHOLDS: dict[str, dict[Language, float]] = {"multilingual-e5-small": {"en": 0.91, "zh": 0.89, "other": 0.91}}
 
 
 def supported(kb: KnowledgeBase, question: str, passages: Sequence[Passage]) -> bool:
