@@ -21,6 +21,7 @@ import psutil
 
 from benchmarks.machine import head
 from tests.one_question import EVIDENCE, QUESTION
+from tests.webui import browser as drive
 
 ROOT = Path(__file__).resolve().parents[1]
 PORTS = {"gateway": 41000, "controller": 41001, "worker": 41002, "api": 47861, "ui": 48501}
@@ -36,7 +37,7 @@ def main() -> int:
         environment |= {
             "PAPERPROOF_PATHS__KNOWLEDGE_BASE": f"{folder}/kb",
             "PAPERPROOF_PATHS__LOGS": f"{folder}/logs",
-            "HF_HUB_OFFLINE": "1",
+            "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "1"),
         }
         out = Path(folder) / "out"
         started = time.monotonic()
@@ -61,6 +62,7 @@ def _report(program: subprocess.Popen[bytes], started: float) -> bool:
         ("web page answers", lambda: _get("ui", "/_stcore/health")),
         ("the LLM answers by name", _llm_answers),
         ("first answer of kb/samples that cites the evidence", _library_answers),
+        ("the same in the web page, in Chromium", _page_answers),
         ("sample library whole", _samples_ready),
     ]
     for name, reached in steps:
@@ -119,6 +121,15 @@ def _library_answers() -> bool:
     if answer.status_code != 200:
         return False
     return EVIDENCE in {(c["file"], c["page"]) for c in answer.json()["choices"][0]["message"]["citations"]}
+
+
+def _page_answers() -> bool:
+    if drive.chromium_path() is None:
+        return True
+    with drive.chromium() as browser:
+        page = drive.open_app(browser, URL["ui"])
+        drive.ask(page, QUESTION)
+        return any(f"{EVIDENCE[0]}, p. {EVIDENCE[1]}" in label for label in drive.citations(page))
 
 
 def _samples_ready() -> bool:
