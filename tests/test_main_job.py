@@ -126,6 +126,7 @@ def test_the_openai_client_lists_the_models_and_streams_the_llm(client: openai.O
 
 @pytest.mark.parametrize("door", ["gateway", "api"])
 def test_sixteen_of_twenty_questions_cite_their_evidence_page(program: Program, door: str) -> None:
+    until(program.whole, "the samples are ready", 180)
     with over_gateway(f"{program.url('gateway')}/v1") if door == "gateway" else over_api(program.url("api")) as ask:
         outcomes = [judge(row, *ask(row["question"])) for row in QUESTIONS]
     assert sum(outcome.cited for outcome in outcomes) >= 16
@@ -133,7 +134,9 @@ def test_sixteen_of_twenty_questions_cite_their_evidence_page(program: Program, 
     assert max(outcome.longest_words for outcome in outcomes) <= 60
 
 
-def test_a_library_asked_through_a_named_llm_is_written_by_it(client: openai.OpenAI) -> None:
+def test_a_library_asked_through_a_named_llm_is_written_by_it(program: Program, client: openai.OpenAI) -> None:
+    until(program.whole, "the samples are ready", 180)
+    until(lambda: SMALL_LLM in {model.id for model in client.models.list()}, "the worker is registered")
     answer = client.chat.completions.create(
         model=f"kb/samples@{SMALL_LLM}",
         messages=[{"role": "user", "content": QUESTION}],
@@ -149,6 +152,7 @@ def test_a_library_asked_through_a_named_llm_is_written_by_it(client: openai.Ope
 @pytest.mark.browser
 @pytest.mark.skipif(drive.chromium_path() is None, reason="no Chromium; apt-get install chromium")
 def test_a_person_asks_in_the_browser_and_sees_the_page_that_proves_the_answer(program: Program) -> None:
+    until(program.whole, "the samples are ready", 180)
     with drive.chromium() as chromium:
         page = drive.open_app(chromium, program.url("ui"))
         elsewhere = drive.foreign_requests(page, program.url("ui"))
@@ -159,6 +163,7 @@ def test_a_person_asks_in_the_browser_and_sees_the_page_that_proves_the_answer(p
         assert drive.shown_page(page).startswith(b"\x89PNG")
         if shot := os.environ.get("SCREENSHOT"):
             drive.settled(page)
+            page.get_by_text(QUESTION).first.scroll_into_view_if_needed()
             page.screenshot(path=shot)
         assert elsewhere == []
 
