@@ -1,0 +1,91 @@
+"""Refusal: nothing found, the measured threshold at its edge, and models that were not measured."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+
+from configs.settings import ROOT, Retrieval
+from server.embedding import Embedder
+from server.knowledge_base import KnowledgeBase, Shelf
+from server.language import language_of
+from server.refusal import THRESHOLDS, support, supported
+from server.retrieval import retrieve
+from server.types import Language, Passage
+from tests.test_retrieval import fill
+
+OFF_TOPIC = [
+    "Who won the football world cup in 1998?",
+    "Which vaccine protects children against measles?",
+    "What is the boiling point of ethanol at sea level?",
+    "红烧肉应该炖多长时间？",
+]
+
+
+def passage(text: str, similarity: float) -> Passage:
+    return Passage(1, "kb", "a", "t", (), 1, 1, "paragraph", "en", text, (), 0.5, similarity)
+
+
+@pytest.fixture
+def measured(shelf: Shelf) -> KnowledgeBase:
+    """A library that says it was built with the model whose thresholds were measured."""
+    library = shelf.create("measured", embedding="multilingual-e5-small", dimension=32)
+    fill(library, "a", ["zebra", "lion", "bear", "wolf"])
+    return library
+
+
+def test_support_worked_out_by_hand(measured: KnowledgeBase):
+    # the best cosine 0.85, and of zebra (ln 3.5/1.5) and unicorn (ln 9) the first is held
+    held = math.log(3.5 / 1.5) / (math.log(3.5 / 1.5) + math.log(9))
+    found = support(measured, "zebra unicorn", [passage("nothing", 0.85), passage("a zebra", 0.8)])
+    assert found == pytest.approx(0.85 + 0.2 * held)
+
+
+@pytest.mark.parametrize(("question", "language"), [("xyzzy plugh", "en"), ("魑魅魍魉", "zh")])
+def test_the_threshold_of_the_questions_language_decides(measured: KnowledgeBase, question: str, language: Language):
+    edge = THRESHOLDS["multilingual-e5-small"][language]
+    assert language_of(question) == language
+    assert supported(measured, question, [passage("nothing of it", edge)])
+    assert not supported(measured, question, [passage("nothing of it", edge - 0.001)])
+
+
+def test_terms_lift_a_passage_over_the_threshold(measured: KnowledgeBase):
+    near = THRESHOLDS["multilingual-e5-small"]["en"] - 0.1
+    assert supported(measured, "zebra", [passage("the zebra", near)])
+    assert not supported(measured, "zebra", [passage("the lion", near)])
+
+
+def test_nothing_found_is_not_supported(measured: KnowledgeBase, kb: KnowledgeBase):
+    assert not supported(measured, "zebra", [])
+    assert not supported(kb, "zebra", [])
+
+
+def test_a_model_that_was_not_measured_never_refuses(kb: KnowledgeBase):
+    assert supported(kb, "zebra", [replace(passage("nothing", 0), similarity=-1.0)])
+
+
+def supports(library: KnowledgeBase, embedder: Embedder, question: str) -> bool:
+    return supported(library, question, retrieve(library, embedder, question, Retrieval(), top_k=10))
+
+
+def questions(name: str) -> list[str]:
+    lines = (ROOT / "knowledge_base" / "samples" / name).read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["question"] for line in lines if line.strip()]
+
+
+def test_no_question_that_the_samples_answer_is_refused(samples: KnowledgeBase, embedder: Embedder):
+    assert [q for q in questions("questions.jsonl") if not supports(samples, embedder, q)] == []
+
+
+@pytest.mark.parametrize("question", OFF_TOPIC)
+def test_a_question_about_something_else_is_refused(samples: KnowledgeBase, embedder: Embedder, question: str):
+    assert not supports(samples, embedder, question)
+
+
+@pytest.mark.xfail(reason="questions near the library's subject that it does not answer are above the thresholds", strict=True)
+def test_most_questions_near_the_subject_that_the_samples_do_not_answer_are_refused(samples: KnowledgeBase, embedder: Embedder):
+    near = questions("questions_unanswerable.jsonl")
+    assert sum(supports(samples, embedder, q) for q in near) <= len(near) / 2
