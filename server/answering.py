@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from configs.settings import Settings
-from server.citations import support
 from server.embedding import Embedder
 from server.errors import Invalid
 from server.knowledge_base import KnowledgeBase
 from server.language import language_of
 from server.llm import chat_model, prompts
+from server.proving import Proof
 from server.quoting import quotes
 from server.refusal import supported
 from server.retrieval import retrieve
@@ -93,17 +93,11 @@ def _written(settings: Settings, asked: Asked, question: str, passages: Sequence
         count=estimate_tokens,
     )
     temperature = settings.llm.temperature if asked.temperature is None else asked.temperature
-    model = chat_model.chat_model(settings, name, temperature=temperature, max_tokens=max_tokens)
-    text, prompt_tokens, completion_tokens = "", 0, 0
-    for piece, read, written in chat_model.stream(model, messages):
+    proof, prompt_tokens, completion_tokens = Proof(used), 0, 0
+    for piece, read, written in chat_model.stream(settings, name, messages, temperature=temperature, max_tokens=max_tokens):
         prompt_tokens, completion_tokens = max(prompt_tokens, read), max(completion_tokens, written)
-        if piece:
-            text += piece
-            yield Token(piece)
-    proved, cited = support(text, used)
-    tail = proved[len(text) :] if proved.startswith(text) else "\n\n" + " ".join(f"[{c.index}]" for c in cited) if cited else ""
-    if tail.strip():
-        yield Token(tail)
-    yield replace(
-        Answer(text + tail, cited, tuple(used), False, depth, name), prompt_tokens=prompt_tokens, completion_tokens=completion_tokens
-    )
+        if shown := proof.feed(piece):
+            yield Token(shown)
+    if rest := proof.finish():
+        yield Token(rest)
+    yield Answer(proof.text, proof.citations, tuple(used), False, depth, name, prompt_tokens, completion_tokens)

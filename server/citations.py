@@ -8,17 +8,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from server.language import display_width, is_wide
-from server.splitting import sentences
-from server.stores.words import question_terms
 from server.types import Box, Citation, Passage, Span
 
 LONGEST_QUOTE_WORDS = 60
 MOST_CITATIONS = 5
 CJK_CHARACTERS_A_WORD = 1.5  # mean length of a Chinese word; 60 words are 90 characters
-_MARK = re.compile(r"\[(\d{1,2})\]")
 
 
 def cite(passage: Passage, start: int, end: int, index: int, score: float) -> Citation:
@@ -65,63 +61,6 @@ def word_count(text: str) -> float:
     """Words of a text: runs of letters count one, CJK characters 1/1.5 each."""
     wide = sum(is_wide(c) for c in text)
     return len(re.findall(r"\S+", "".join(" " if is_wide(c) else c for c in text))) + wide / CJK_CHARACTERS_A_WORD
-
-
-def support(answer: str, passages: Sequence[Passage]) -> tuple[str, tuple[Citation, ...]]:
-    """(the answer with its marks renumbered, its citations): for each sentence the sentence of the passages that supports it best.
-
-    A mark [n] of the model says where to look first; marks that point nowhere are removed. Sentences without a mark get one when
-    a passage shares at least half of their terms.
-    """
-    cited: list[Citation] = []
-    parts: list[str] = []
-    at = 0
-    for start, end in sentences(answer):
-        sentence = answer[start:end]
-        marks = [int(n) for n in _MARK.findall(sentence) if 1 <= int(n) <= len(passages)]
-        numbers = []
-        for passage, need in [(passages[n - 1], 0.0) for n in dict.fromkeys(marks)] or [(p, 0.5) for p in passages]:
-            found = _best_sentence(_MARK.sub("", sentence), passage)
-            if found is None or found[2] < need:
-                continue
-            number = _numbered(cited, cite(passage, found[0], found[1], len(cited) + 1, found[2]))
-            if number:
-                numbers.append(number)
-            if not marks:
-                break
-        tail = "".join(f"[{n}]" for n in dict.fromkeys(numbers))
-        parts.append(answer[at:start] + _marked(_MARK.sub("", sentence).rstrip(), tail))
-        at = end
-    return "".join(parts) + answer[at:], tuple(cited)
-
-
-def _marked(sentence: str, tail: str) -> str:
-    if not tail:
-        return sentence
-    stop = sentence[-1:] if sentence[-1:] in ".。!！?？" else ""
-    body = sentence[: len(sentence) - len(stop)].rstrip()
-    return f"{body} {tail}{stop}" if not is_wide(body[-1:] or " ") else f"{body}{tail}{stop}"
-
-
-def _numbered(cited: list[Citation], citation: Citation) -> int | None:
-    for other in cited:
-        if (other.kb, other.file, other.quote) == (citation.kb, citation.file, citation.quote):
-            return other.index
-    if len(cited) >= MOST_CITATIONS:
-        return None
-    cited.append(replace(citation, index=len(cited) + 1))
-    return len(cited)
-
-
-def _best_sentence(claim: str, passage: Passage) -> tuple[int, int, float] | None:
-    """(start, end, share of the claim's terms that it holds) of the passage's sentence nearest to the claim."""
-    terms = set(question_terms(claim))
-    best: tuple[int, int, float] | None = None
-    for start, end in sentences(passage.text):
-        share = len(terms & set(question_terms(passage.text[start:end]))) / len(terms) if terms else 0.0
-        if best is None or share > best[2]:
-            best = (start, end, share)
-    return best
 
 
 def _shortened(text: str, start: int, end: int) -> tuple[int, int]:

@@ -27,7 +27,7 @@ from server.stores.catalog import Reading
 from server.types import Chunk, Document
 
 log = logging.getLogger(__name__)
-VERSION = 1  # raise it when readers or the splitter make other rows of the same file: libraries are then brought up to date
+VERSION = 2  # raise it when readers or the splitter make other rows of the same file: libraries are then brought up to date
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ after resolving it, against the folder it must lie in.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 import shutil
 import threading
@@ -18,10 +20,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from server import registry
-from server.errors import Conflict, Corrupt, Forbidden, Invalid, NotFound
+from server.errors import Conflict, Corrupt, Forbidden, Invalid, NotFound, PaperError
 from server.stores import VECTOR_STORES, Ids, Vectors, VectorStore
 from server.stores.catalog import Catalog
 
+log = logging.getLogger(__name__)
+LONGEST_PART_BYTES = 200  # of a file's name; file systems allow 255, and we add a suffix
 LONGEST_NAME = 100  # characters; 255 bytes is the file system's limit
 
 
@@ -44,7 +48,8 @@ class KnowledgeBase:
         self.folder = folder
         self.facts = facts
         self.catalog = Catalog(folder / "library.db")
-        self._store: VectorStore = registry.load(VECTOR_STORES, facts.store, "vector store")(facts.dimension)
+        self._identity = _identity(self.catalog.path)
+        self._store = self._empty_store()
         self._store.load(self.vectors_folder)
         self._following = threading.Lock()
 
@@ -58,10 +63,16 @@ class KnowledgeBase:
         """The folder of the derived index."""
         return self.folder / "vectors"
 
+    def is_current(self) -> bool:
+        """Whether library.db is still the file that was opened, and not another one under the same name."""
+        return self._identity == _identity(self.catalog.path)
+
     def path_of(self, file: str) -> Path:
         """Where a file of this library lies or will lie. Raises Forbidden when the name leads out of content/."""
         if not file or "\0" in file or "\\" in file or any(part in ("", ".", "..") or part.startswith(".") for part in file.split("/")):
             raise Forbidden(f"{file!r} is not a file name inside a library: no hidden, absolute or parent paths")
+        if any(len(part.encode(errors="replace")) > LONGEST_PART_BYTES for part in file.split("/")):
+            raise Forbidden(f"the name {file[:40]!r}… is longer than {LONGEST_PART_BYTES} bytes")
         path = self.content / file
         if not path.resolve().is_relative_to(self.content.resolve()):
             raise Forbidden(f"{file!r} leads out of the library")
@@ -91,9 +102,9 @@ class KnowledgeBase:
         path = self.path_of(unicodedata.normalize("NFC", file))
         if path.exists() and not override:
             raise Conflict(f"文件 {file} 已存在。")
-        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{uuid.uuid4().hex}.upload")
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             written = 0
             with temporary.open("wb") as target:
                 while block := source.read(1 << 20):
@@ -104,8 +115,13 @@ class KnowledgeBase:
                 target.flush()
                 os.fsync(target.fileno())
             os.replace(temporary, path)
+        except ConnectionError:  # the sender's, not the disk's
+            raise
+        except OSError as exc:
+            raise Invalid(f"{file} cannot be stored: {exc.strerror or exc}") from exc
         finally:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink()
         return path
 
     def remove_files(self, files: list[str], *, delete_content: bool) -> None:
@@ -136,8 +152,14 @@ class KnowledgeBase:
         """Close library.db."""
         self.catalog.close()
 
+    def _empty_store(self) -> VectorStore:
+        store: VectorStore = registry.load(VECTOR_STORES, self.facts.store, "vector store")(self.facts.dimension)
+        return store
+
     def _followed(self) -> VectorStore:
         with self._following:
+            if self._store.generation > self.catalog.generation():
+                self._store = self._empty_store()  # the index of another library.db
             if self._store.generation != self.catalog.generation():
                 generation, removed, ids, vectors = self.catalog.changes_since(self._store.generation)
                 self._store.remove(removed)
@@ -168,8 +190,8 @@ class Shelf:
         for name in self.names():
             try:
                 yield self.open(name)
-            except NotFound:
-                continue  # deleted while we were counting
+            except PaperError as exc:  # deleted meanwhile, or damaged: the others are well
+                log.warning("skipped kb=%s reason=%s", name, exc)
 
     def open(self, name: str) -> KnowledgeBase:
         """The library of that exact name. Raises NotFound, and Corrupt when its files are damaged."""
@@ -177,6 +199,8 @@ class Shelf:
             if name not in self:
                 self._forget(name)
                 raise NotFound(f"未找到知识库 {name}")
+            if name in self._open and not self._open[name].is_current():
+                self._forget(name)  # another process has made it anew
             if name not in self._open:
                 folder = self.root / name
                 self._open[name] = KnowledgeBase(folder, _read_facts(folder))
@@ -243,20 +267,33 @@ class Shelf:
 
     @staticmethod
     def _valid(name: str) -> bool:
-        if not name or len(name) > LONGEST_NAME or name.startswith(".") or name != name.strip() or len(name.encode()) > 200:
+        if any(c in '/\\@:*?"<>|' or unicodedata.category(c)[0] == "C" for c in name):
             return False
-        return not any(c in '/\\@:*?"<>|' or unicodedata.category(c)[0] == "C" for c in name)
+        return bool(name) and len(name) <= LONGEST_NAME and not name.startswith(".") and name == name.strip() and len(name.encode()) <= 200
 
 
 def _read_facts(folder: Path) -> Facts:
     try:
-        return Facts(**json.loads((folder / "kb.json").read_text(encoding="utf-8")))
+        facts = Facts(**json.loads((folder / "kb.json").read_text(encoding="utf-8")))
+        if not (
+            isinstance(facts.dimension, int) and facts.dimension > 0 and isinstance(facts.embedding, str) and facts.store in VECTOR_STORES
+        ):
+            raise ValueError("its values are of the wrong kind")
+        return facts
     except FileNotFoundError as exc:
         raise NotFound(f"未找到知识库 {folder.name}") from exc
     except (ValueError, TypeError) as exc:
         raise Corrupt(
             f"{folder / 'kb.json'} is damaged ({exc}); `python init_database.py --recreate-vs --kb-name {folder.name}` builds it again"
         ) from exc
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        facts = path.stat()
+    except FileNotFoundError:
+        return None
+    return facts.st_dev, facts.st_ino
 
 
 def _write_facts(folder: Path, facts: Facts) -> None:

@@ -42,7 +42,7 @@ def quotes(kb: KnowledgeBase, embedder: Embedder, question: str, passages: Seque
         same = [other for other in chosen if other.passage.chunk_id == candidate.passage.chunk_id]
         repeats = any(_overlap(candidate, other) for other in same) or any(_text(candidate) == _text(other) for other in chosen)
         if len(same) < SAME_PASSAGE and not repeats:
-            chosen.append(_widened(candidate))
+            chosen.append(_widened(candidate, same))
     return tuple(cite(c.passage, c.start, c.end, index, round(c.score, 4)) for index, c in enumerate(chosen, 1))
 
 
@@ -82,13 +82,15 @@ def share(weights: dict[str, float], text: str) -> float:
     return held / (sum(weights.values()) or 1.0)
 
 
-def _widened(c: _Candidate) -> _Candidate:
-    """With the sentences after it, and else before it, while the quote stays within its limit: an answer often stands next door."""
+def _widened(c: _Candidate, others: Sequence[_Candidate]) -> _Candidate:
+    """With the sentences after it, else before it, within the limit and out of the `others`: an answer often stands next door."""
     text, bounds = c.passage.text, sentences(c.passage.text)
     first = last = next(i for i, (start, _) in enumerate(bounds) if start == c.start)
 
     def fits(neighbour: int, begin: int, end: int) -> bool:
-        return _reads(c.passage, *bounds[neighbour]) and word_count(text[begin:end]) <= LONGEST_QUOTE_WORDS
+        start, stop = bounds[neighbour]
+        taken = any(start < other.end and other.start < stop for other in others)
+        return not taken and _reads(c.passage, start, stop) and word_count(text[begin:end]) <= LONGEST_QUOTE_WORDS
 
     while True:
         if last + 1 < len(bounds) and fits(last + 1, bounds[first][0], bounds[last + 1][1]):

@@ -166,7 +166,6 @@ def test_a_sentence_that_the_model_did_not_mark_gets_its_citation(animals: Knowl
     assert "[1]" in text
 
 
-@pytest.mark.xfail(reason="the model's own numbers are streamed, the citations have other ones", strict=True)
 def test_the_numbers_in_the_text_are_those_of_the_citations(animals: KnowledgeBase, endpoint):
     question = "Where do zebras live?"
     with endpoint(says("Nothing yet.")) as (settings, server):
@@ -182,7 +181,6 @@ def test_the_numbers_in_the_text_are_those_of_the_citations(animals: KnowledgeBa
         assert {int(n) for n in re.findall(r"\[(\d+)\]", shown)} == {cited.index}
 
 
-@pytest.mark.xfail(reason="a new HTTP client for each question; after an error nobody closes it", strict=True)
 def test_the_connections_to_the_model_are_closed_after_errors_or_used_again(animals: KnowledgeBase, endpoint):
     with endpoint(refuses(503, {"error": {"message": "no worker"}})) as (settings, server):
         port = int(settings.llm.endpoints["scripted"].base_url.rpartition(":")[2].partition("/")[0])

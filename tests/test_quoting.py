@@ -97,7 +97,6 @@ def test_the_same_sentence_in_two_files_is_quoted_once(kb: KnowledgeBase):
     assert len(asked(kb, "zebra stripes")) == 1
 
 
-@pytest.mark.xfail(reason="overlap is looked for before a quote is widened, so widened quotes repeat each other's sentences", strict=True)
 def test_no_two_quotes_of_a_passage_overlap(kb: KnowledgeBase):
     sentences = [f"Zebra number {i} has {i} stripes and eats green grass on hill {i} at dawn." for i in range(14)]
     fill(kb, "a", [" ".join(sentences)])

@@ -54,10 +54,9 @@ def _chat(runtime: Runtime, body: ChatBody) -> Iterator[str]:
     history = body.history if isinstance(body.history, list) else []
     messages = [*(Message(turn.role, turn.content) for turn in history), Message("user", body.query)]
     name = body.model_name or runtime.settings.llm.default
-    model = chat_model.chat_model(runtime.settings, name, temperature=body.temperature, max_tokens=body.max_tokens)
     message_id = uuid.uuid4().hex
     whole = ""
-    for text, _, _ in chat_model.stream(model, messages):
+    for text, _, _ in chat_model.stream(runtime.settings, name, messages, temperature=body.temperature, max_tokens=body.max_tokens):
         if not text:
             continue
         whole += text

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
 from configs.settings import Settings
 from server.errors import BackendFailed, ContextOverflow, Invalid, ModelNotFound, PaperError, RateLimited, Unauthorized, Unavailable
 from server.types import Message
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
 
 SMALL_M = 1000.0  # millions of parameters below which a model is not trusted to answer by itself
 
@@ -40,50 +44,57 @@ def is_running(settings: Settings, name: str) -> bool:
         return False
 
 
-def chat_model(settings: Settings, name: str, *, temperature: float, max_tokens: int | None) -> Any:
-    """The ChatOpenAI for that name. Raises ModelNotFound naming the known ones, Invalid when an endpoint's key is not set."""
-    import httpx2
-    from langchain_openai import ChatOpenAI
+def stream(
+    settings: Settings, name: str, messages: Sequence[Message], *, temperature: float, max_tokens: int | None
+) -> Iterator[tuple[str, int, int]]:
+    """(text, prompt tokens, completion tokens) as they come. Raises ModelNotFound, Invalid without a key, and foreign errors as ours."""
+    import openai
 
-    common: dict[str, Any] = {"model": name, "temperature": temperature, "max_retries": 0, "stream_usage": True, "streaming": True}
-    if max_tokens is not None:
-        common["max_tokens"] = max_tokens
+    with _client(settings, name) as (http, base_url, key):
+        model = _model(name, http, base_url, key, temperature, max_tokens)
+        try:
+            for chunk in model.stream([(message.role, message.content) for message in messages]):
+                usage = chunk.usage_metadata
+                yield str(chunk.content), usage["input_tokens"] if usage else 0, usage["output_tokens"] if usage else 0
+        except openai.APIStatusError as exc:
+            raise _translated(exc) from exc
+        except openai.APITimeoutError as exc:
+            raise Unavailable("the language model did not answer in time") from exc
+        except openai.APIConnectionError as exc:
+            raise Unavailable(f"the language model cannot be reached: {exc.__cause__ or exc}") from exc
+        except openai.APIError as exc:  # an error event inside a stream
+            raise BackendFailed(f"the language model broke off: {exc.message}") from exc
+
+
+@contextlib.contextmanager
+def _client(settings: Settings, name: str) -> Iterator[tuple[Any, str, SecretStr]]:
+    """(HTTP client, base URL, key) of whoever serves the model; closed at the end, also after an error."""
+    import httpx2
+
     for label, endpoint in settings.llm.endpoints.items():
         if name in endpoint.models:
             key = settings.secret(endpoint.api_key_env)
             if key is None:
                 raise Invalid(f"no key for the endpoint {label!r}: set {endpoint.api_key_env} in the environment or in .env")
-            client = httpx2.Client(proxy=endpoint.proxy, timeout=endpoint.timeout_s)
-            return ChatOpenAI(base_url=endpoint.base_url, api_key=SecretStr(key), http_client=client, **common)
+            with httpx2.Client(proxy=endpoint.proxy, timeout=endpoint.timeout_s) as http:
+                yield http, endpoint.base_url, SecretStr(key)
+            return
     if name not in settings.llm.local:
         raise ModelNotFound(f"no model {name!r}; known: {', '.join(names(settings))}")
     keys = settings.server.api_keys
     host = settings.server.host if settings.server.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104 - compared, not bound
-    client = httpx2.Client(trust_env=False, timeout=httpx2.Timeout(300, connect=5))  # a proxy must not see loopback
+    with httpx2.Client(trust_env=False, timeout=httpx2.Timeout(300, connect=5)) as http:  # a proxy must not see loopback
+        yield http, f"http://{host}:{settings.server.gateway_port}/v1", keys[0] if keys else SecretStr("none")
+
+
+def _model(name: str, http: Any, base_url: str, key: SecretStr, temperature: float, max_tokens: int | None) -> BaseChatModel:
+    """LangChain's chat model over that client."""
+    from langchain_openai import ChatOpenAI
+
+    limit: dict[str, Any] = {} if max_tokens is None else {"max_tokens": max_tokens}
     return ChatOpenAI(
-        base_url=f"http://{host}:{settings.server.gateway_port}/v1",
-        api_key=keys[0] if keys else SecretStr("none"),
-        http_client=client,
-        **common,
+        model=name, base_url=base_url, api_key=key, http_client=http, temperature=temperature, max_retries=0, stream_usage=True, **limit
     )
-
-
-def stream(model: Any, messages: Sequence[Message]) -> Iterator[tuple[str, int, int]]:
-    """(text, prompt tokens, completion tokens) as they come; foreign errors become ours."""
-    import openai
-
-    try:
-        for chunk in model.stream([(message.role, message.content) for message in messages]):
-            usage = chunk.usage_metadata or {}
-            yield str(chunk.content), int(usage.get("input_tokens", 0)), int(usage.get("output_tokens", 0))
-    except openai.APIStatusError as exc:
-        raise _translated(exc) from exc
-    except openai.APITimeoutError as exc:
-        raise Unavailable("the language model did not answer in time") from exc
-    except openai.APIConnectionError as exc:
-        raise Unavailable(f"the language model cannot be reached: {exc.__cause__ or exc}") from exc
-    except openai.APIError as exc:  # an error event inside a stream
-        raise BackendFailed(f"the language model broke off: {exc.message}") from exc
 
 
 def _translated(exc: Any) -> PaperError:

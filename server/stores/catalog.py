@@ -18,13 +18,15 @@ from pathlib import Path
 
 import numpy as np
 
-from server.errors import Corrupt, NotFound
+from server.errors import Corrupt, NotFound, PaperError, Unavailable
 from server.stores import Ids, Vectors
 from server.stores.rows import chunk_row, packed_spans, stored_chunk
 from server.stores.words import match_expression, segment
 from server.types import Chunk, FileState, Passage
 
 SCHEMA = 1
+PATIENCE_S = 30.0  # for another process's transaction
+IDLE_CONNECTIONS = 16
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS files (
@@ -92,20 +94,13 @@ class Catalog:
         self._guard = threading.Lock()
         self._writing = threading.Lock()
         self._closed = False
-        try:
-            with self._connection() as db:
-                version = db.execute("PRAGMA user_version").fetchone()[0]
-                if version not in (0, SCHEMA):
-                    raise Corrupt(
-                        f"{path} was written by another version (schema {version}, known is {SCHEMA}); rebuild it with --recreate-vs"
-                    )
-                if version == 0:
-                    db.execute("PRAGMA journal_mode = WAL")
-                    db.executescript(_TABLES + f"PRAGMA user_version = {SCHEMA};")
-        except sqlite3.DatabaseError as exc:
-            raise Corrupt(
-                f"{path} cannot be opened as a library ({exc}); `python init_database.py --recreate-vs` builds it again from content/"
-            ) from exc
+        with self._connection() as db:
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, SCHEMA):
+                raise Corrupt(f"{path} was written by another version (schema {version}, known is {SCHEMA}); rebuild it with --recreate-vs")
+            if version == 0:
+                db.execute("PRAGMA journal_mode = WAL")
+                db.executescript(_TABLES + f"PRAGMA user_version = {SCHEMA};")
 
     # ---- files
 
@@ -172,7 +167,8 @@ class Catalog:
         with self._write() as db:
             file_id = self._emptied(db, name, self._raise_generation(db))
             db.execute(
-                "UPDATE files SET state = 'failed', reason = ?, sha256 = ?, recipe = ?, updated_at = ? WHERE id = ?",
+                "UPDATE files SET state = 'failed', reason = ?, title = '', language = '', pages = 0, warnings = '[]', "
+                "sha256 = ?, recipe = ?, updated_at = ? WHERE id = ?",
                 (reason, sha256, recipe, time.time(), file_id),
             )
 
@@ -293,22 +289,41 @@ class Catalog:
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        with self._guard:
-            db = self._idle.pop() if self._idle else None
-        if db is None:
-            db = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
-            db.execute("PRAGMA foreign_keys = ON")
-            db.execute("PRAGMA synchronous = NORMAL")
+        db: sqlite3.Connection | None = None
         try:
+            db = self._borrowed()
             yield db
+        except sqlite3.Error as exc:
+            if db is not None:
+                db.close()
+            raise self._translated(exc) from exc
         except BaseException:
-            db.close()
+            if db is not None:
+                db.close()
             raise
         with self._guard:
-            if not self._closed and len(self._idle) < 16:
+            if not self._closed and len(self._idle) < IDLE_CONNECTIONS:
                 self._idle.append(db)
                 return
         db.close()
+
+    def _borrowed(self) -> sqlite3.Connection:
+        with self._guard:
+            if self._idle:
+                return self._idle.pop()
+        db = sqlite3.connect(self.path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False)
+        db.execute("PRAGMA foreign_keys = ON")
+        db.execute("PRAGMA synchronous = NORMAL")
+        return db
+
+    def _translated(self, exc: sqlite3.Error) -> PaperError:
+        if not self.path.exists():
+            return NotFound(f"未找到知识库 {self.path.parent.name}")
+        if getattr(exc, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return Unavailable(f"{self.path} is being written by another process for more than {PATIENCE_S:g} s; try again")
+        if getattr(exc, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
+            return Unavailable(f"no space left on the disk of {self.path}; nothing was lost, make room and try again")
+        return Corrupt(f"{self.path} is damaged ({exc}); `python init_database.py --recreate-vs` builds it again from content/")
 
     @contextlib.contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:

@@ -92,6 +92,8 @@ class FaissStore:
             blob = (folder / Path(facts["file"]).name).read_bytes()
             if facts["dimension"] != self._dimension or hashlib.sha256(blob).hexdigest() != facts["sha256"]:
                 raise ValueError("another dimension or checksum")
+            if facts["file"] != f"index-{facts['generation']}.faiss":
+                raise ValueError("its generation is not that of its file")
             index = faiss.deserialize_index(np.frombuffer(blob, np.uint8))
         except FileNotFoundError:
             return False

@@ -9,7 +9,7 @@ import re
 import unicodedata
 
 CJK = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u3040-\u30ff\uac00-\ud7af\U00020000-\U0002fa1f"
-_RUN = re.compile(f"([{CJK}]+)|([^\\W_]+)", re.UNICODE)
+_RUN = re.compile(f"([{CJK}]+)|([^\\W_{CJK}]+)")
 
 # Words of a question that say nothing about what it is about.
 _STOP_EN = frozenset(

@@ -308,7 +308,6 @@ def test_a_controller_address_is_refused_and_other_unknown_fields_are_ignored(ht
         assert http.post(path, json={**body, "local_doc_url": False}).status_code == 200
 
 
-@pytest.mark.xfail(reason="OSError of a name that is too long is not caught: 500", raises=OSError, strict=True)
 def test_a_name_that_is_too_long_is_a_failed_file(http: TestClient, scratch: str):
     assert upload(http, scratch, {"x" * 300 + ".md": b"x"})["data"]["failed_files"]
 

@@ -346,7 +346,6 @@ def test_a_server_goes_on_with_what_a_kill_left(tmp_path: Path, tiny_model: Path
         assert client.get("/api/v1/libraries/papers/documents").json()[0]["state"] == "ready"
 
 
-@pytest.mark.xfail(reason="Corrupt of one library leaves resume(), and the server does not start", strict=True)
 def test_a_damaged_library_does_not_keep_the_server_from_starting(tmp_path: Path, tiny_model: Path):
     settings = make_settings(tmp_path, tiny_model)
     Shelf(settings.paths.knowledge_base).create("bad", embedding="tiny-e5", dimension=32)
