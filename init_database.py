@@ -55,10 +55,12 @@ def _parser() -> argparse.ArgumentParser:
         description="Build libraries from the papers under knowledge_base/NAME/content. 从 knowledge_base/名称/content 建立文库。",
         epilog="Put papers into knowledge_base/NAME/content and run: python init_database.py --increment --kb-name NAME",
     )
-    parser.add_argument("--create-tables", action="store_true", help="create missing libraries, empty; nothing is read 建立空的文库")
+    parser.add_argument("--create-tables", action="store_true", help="create missing libraries, empty; nothing is read 建立空的知识库")
     parser.add_argument("-r", "--recreate-vs", action="store_true", help="read, split and embed every file again, from scratch 全部重建")
     parser.add_argument("-i", "--increment", action="store_true", help="read new and changed files, drop deleted ones 增量更新")
-    parser.add_argument("-n", "--kb-name", nargs="+", default=[], metavar="NAME", help="only these libraries; default: all 只处理这些文库")
+    parser.add_argument(
+        "-n", "--kb-name", nargs="+", default=[], metavar="NAME", help="only these libraries; default: all 只处理这些知识库"
+    )
     parser.add_argument("-e", "--embed-model", default="", metavar="MODEL", help="embedding model for new and recreated libraries 嵌入模型")
     return parser
 
@@ -120,9 +122,8 @@ def _show(bar: tqdm, progress: Progress) -> None:  # type: ignore[type-arg]  # t
 
 
 def _table(name: str, content: Path, end: Progress) -> None:
-    read = end.done - end.unchanged - sum(1 for _ in end.failed)
     print(f"\n{name}  ({content})")
-    print(f"  files {end.total}   read {max(0, read)}   unchanged {end.unchanged}   removed {end.removed}   failed {len(end.failed)}")
+    print(f"  files {end.total}   read {end.read}   unchanged {end.unchanged}   removed {end.removed}   failed {len(end.failed)}")
     print(f"  pages {end.pages}   chunks {end.chunks}   seconds {end.seconds:.1f}")
     for file, reason in sorted(end.failed.items()):
         print(f"  FAILED {file}: {reason}")

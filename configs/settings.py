@@ -12,7 +12,7 @@ import ipaddress
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from dotenv import dotenv_values
@@ -192,15 +192,22 @@ class Settings(_Block):
         return os.environ.get(variable) or dotenv_values(_env_file()).get(variable) or None
 
 
+def local_url(host: str, port: int) -> str:
+    """How a process on this machine reaches a server that is bound to `host`."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"http://[{host}]:{port}" if ":" in host and not host.startswith("[") else f"http://{host}:{port}"
+
+
 def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
     """Read every source once and check it. `overrides` is nested like the yaml and wins over all. Raises SettingsError."""
     explicit: dict[str, Any] = {}
     for source, values in _sources():
         _check_names(values, Settings, source)
         explicit = _merged(explicit, values)
+    _check_names(overrides or {}, Settings, "the arguments")
     explicit = _merged(explicit, dict(overrides or {}))
     profile = explicit.get("profile", "embedded")
-    if profile not in PROFILES:
+    if not isinstance(profile, str) or profile not in PROFILES:
         raise SettingsError(f"unknown profile {profile!r}; known: {', '.join(PROFILES)}")
     try:
         return Settings.model_validate(_merged(PROFILES[profile], explicit))
@@ -220,11 +227,12 @@ def _env_file() -> Path:
 def _sources() -> Iterator[tuple[str, dict[str, Any]]]:
     """Weakest first."""
     path = settings_file()
-    if path.exists():
+    if path.is_file():
         try:
             loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError) as exc:
-            raise SettingsError(f"{path} is not valid YAML: {exc}") from exc
+            place = getattr(exc, "problem_mark", None)
+            raise SettingsError(f"{path} is not valid YAML{f', line {place.line + 1}' if place else ''}") from None
         if loaded is not None and not isinstance(loaded, dict):
             raise SettingsError(f"{path} must hold keys and values, not a {type(loaded).__name__}")
         yield str(path), loaded or {}
@@ -244,10 +252,15 @@ def _from_variables(variables: Mapping[str, str | None]) -> dict[str, Any]:
         node = tree
         for key in keys[:-1]:
             node = node.setdefault(key, {})
+            if not isinstance(node, dict):
+                raise SettingsError(f"{name} contradicts {PREFIX}{key.upper()}, which is set to a single value")
         try:
-            node[keys[-1]] = yaml.safe_load(text)
-        except yaml.YAMLError as exc:
-            raise SettingsError(f"{name} is not a valid value: {exc}") from exc
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:  # its message would show the value, which may be a key
+            raise SettingsError(f"{name} is not a valid YAML value (is a quote or a bracket missing?)") from None
+        if isinstance(node.get(keys[-1]), dict):
+            raise SettingsError(f"{name} is set to a single value, but {name}__… sets values inside it")
+        node[keys[-1]] = value
     return tree
 
 
@@ -261,6 +274,11 @@ def _check_names(values: Mapping[str, Any], model: type[BaseModel], source: str,
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel) and isinstance(value, Mapping):
             _check_names(value, inner, source, f"{above}{key}.")
+        elif get_origin(inner) is dict and isinstance(value, Mapping):
+            block = get_args(inner)[1]
+            for name, named in value.items():
+                if isinstance(named, Mapping):
+                    _check_names(named, block, source, f"{above}{key}.{name}.")
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MIB = 1024 * 1024
+IN_MEMORY_MIB = 32
 TOO_LARGE = 413
 POLICY_VIOLATION = 1008  # WebSocket close code
 
@@ -73,7 +74,8 @@ class Access:
         if self._limit is None or scope["type"] == "websocket":
             await self._app(scope, receive, send)
         else:
-            await self._limited(scope, receive, send, headers, self._limit)
+            form = headers.get(b"content-type", b"").startswith(b"multipart/form-data")  # spooled to disk; all else is held in memory
+            await self._limited(scope, receive, send, headers, self._limit if form else min(self._limit, IN_MEMORY_MIB * MIB))
 
     def _check(self, path: str, headers: Mapping[bytes, bytes]) -> None:
         host = host_name(headers.get(b"host", b"").decode("latin-1"))

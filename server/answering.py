@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from configs.settings import Settings
 from server.embedding import Embedder
@@ -16,17 +16,21 @@ from server.quoting import quotes
 from server.refusal import supported
 from server.retrieval import retrieve
 from server.splitting import estimate_tokens
+from server.stopping import Stop
+from server.stores.words import question_terms
 from server.types import Answer, Citation, Depth, Message, Passage, Token
 
 POOL_PASSAGES = 10  # passages whose sentences are compared in depth `quotes`
+FEW_TERMS = 3  # a question with fewer, after another one, is a follow-up
 NEAREST = 3  # passages shown when the library does not support an answer
 
-_LEAD = {"zh": "文库中的原文：", "en": "The library says:", "other": "The library says:"}
+_LEAD = {"zh": "知识库中的原文：", "en": "The library says:", "other": "The library says:"}
 _REFUSAL = {
-    "zh": "文库中没有这个问题的答案。最接近的段落：",
-    "en": "The library does not answer this. The closest passages:",
-    "other": "The library does not answer this. The closest passages:",
+    "zh": "知识库中没有这个问题的答案。",
+    "en": "The library does not answer this.",
+    "other": "The library does not answer this.",
 }
+_NEAREST = {"zh": "最接近的段落：", "en": " The closest passages:", "other": " The closest passages:"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ class Asked:
     top_k: int | None = None
     temperature: float | None = None
     max_tokens: int | None = None
+    stop: Stop = field(default_factory=Stop)
 
 
 def depth_of(settings: Settings, asked: Asked) -> Depth:
@@ -55,20 +60,31 @@ def depth_of(settings: Settings, asked: Asked) -> Depth:
 
 def answer(kb: KnowledgeBase, embedder: Embedder, settings: Settings, asked: Asked) -> Iterator[Token | Answer]:
     """The answer as it grows, then whole. Raises Invalid on an empty question, and what retrieval and the model raise."""
-    question = asked.question.strip()
+    question = asked.question.encode("utf-8", "replace").decode().strip()  # half a surrogate pair is no text
     if not question:
         raise Invalid("the question is empty")
     depth = depth_of(settings, asked)
     top_k = asked.top_k or settings.retrieval.top_k
-    passages = retrieve(kb, embedder, question, settings.retrieval, top_k=max(top_k, POOL_PASSAGES))
+    needle = _with_subject(question, asked.history)
+    passages = retrieve(kb, embedder, needle, settings.retrieval, top_k=max(top_k, POOL_PASSAGES))
+    asked.stop.check()
     language = language_of(question)
-    cited = quotes(kb, embedder, question, passages)
-    if not supported(kb, question, passages):
-        yield from _whole(_REFUSAL[language], cited[:NEAREST], passages[:top_k], True, depth)
+    refused = not supported(kb, needle, passages)
+    cited = quotes(kb, embedder, needle, passages) if refused or depth == "quotes" else ()
+    asked.stop.check()
+    if refused or (depth == "quotes" and not cited):
+        lead = _REFUSAL[language] + (_NEAREST[language] if cited else "")
+        yield from _whole(lead, cited[:NEAREST], passages[:top_k], True, depth)
     elif depth == "quotes":
         yield from _whole(_LEAD[language], cited, passages[:top_k], False, depth)
     else:
         yield from _written(settings, asked, question, passages[:top_k], depth)
+
+
+def _with_subject(question: str, history: Sequence[Message]) -> str:
+    """A question too short to search for ("Why?") with the one before it, which says what it is about."""
+    before = next((message.content for message in reversed(history) if message.role == "user"), "")
+    return f"{before} {question}" if before and len(question_terms(question)) < FEW_TERMS else question
 
 
 def _whole(lead: str, cited: Sequence[Citation], passages: Sequence[Passage], refused: bool, depth: Depth) -> Iterator[Token | Answer]:
@@ -93,11 +109,13 @@ def _written(settings: Settings, asked: Asked, question: str, passages: Sequence
         count=estimate_tokens,
     )
     temperature = settings.llm.temperature if asked.temperature is None else asked.temperature
-    proof, prompt_tokens, completion_tokens = Proof(used), 0, 0
-    for piece, read, written in chat_model.stream(settings, name, messages, temperature=temperature, max_tokens=max_tokens):
-        prompt_tokens, completion_tokens = max(prompt_tokens, read), max(completion_tokens, written)
-        if shown := proof.feed(piece):
+    proof, prompt_tokens, completion_tokens, reason = Proof(used), 0, 0, "stop"
+    for piece in chat_model.stream(settings, name, messages, temperature=temperature, max_tokens=max_tokens, stop=asked.stop):
+        prompt_tokens = max(prompt_tokens, piece.prompt_tokens)
+        completion_tokens = max(completion_tokens, piece.completion_tokens)
+        reason = piece.finish_reason or reason
+        if shown := proof.feed(piece.text):
             yield Token(shown)
     if rest := proof.finish():
         yield Token(rest)
-    yield Answer(proof.text, proof.citations, tuple(used), False, depth, name, prompt_tokens, completion_tokens)
+    yield Answer(proof.text, proof.citations, tuple(used), False, depth, name, prompt_tokens, completion_tokens, reason)

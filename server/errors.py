@@ -2,6 +2,7 @@
 
     PaperError
     ├── Invalid          the caller's input is wrong; the message says what would work       (400)
+    │   ├── Unprocessable    a body or parameter of the wrong kind                           (422)
     │   └── ContextOverflow  the prompt does not fit the model's context                     (400)
     ├── Unauthorized     no key, or a wrong one                                              (401)
     ├── Forbidden        a name, path or origin that is not allowed                          (403)
@@ -12,6 +13,7 @@
     ├── RateLimited      too many requests; `retry_after_s` says how long to rest            (429)
     ├── Cancelled        the user stopped it                                                 (499)
     ├── Unavailable      a part is down, starting or still fetching its model                (503)
+    │   ├── StillLoading     a model is on its way; asking again helps                       (503)
     │   └── BackendFailed    a backend answered, but with an error                           (502)
     └── Corrupt          a file of a library is damaged and could not be repaired            (500)
 
@@ -36,6 +38,12 @@ class Invalid(PaperError):
 
     status = 400
     type = "invalid_request_error"
+
+
+class Unprocessable(Invalid):
+    """A request body or parameter of the wrong kind."""
+
+    status = 422
 
 
 class ContextOverflow(Invalid):
@@ -113,6 +121,10 @@ class Unavailable(PaperError):
 
     status = 503
     code = "unavailable"
+
+
+class StillLoading(Unavailable):
+    """A model is on its way; asking again in a moment helps."""
 
 
 class BackendFailed(Unavailable):

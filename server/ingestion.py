@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -27,6 +27,8 @@ from server.stores.catalog import Reading
 from server.types import Chunk, Document
 
 log = logging.getLogger(__name__)
+POLL_S = 0.5  # so often a run looks whether it was cancelled while a file is read
+UNFINISHED = ("queued", "reading", "embedding")
 VERSION = 2  # raise it when readers or the splitter make other rows of the same file: libraries are then brought up to date
 
 
@@ -36,6 +38,7 @@ class Progress:
 
     total: int = 0
     done: int = 0
+    read: int = 0
     unchanged: int = 0
     removed: int = 0
     pages: int = 0
@@ -50,11 +53,12 @@ class Progress:
 class _Run:
     """The counts of one run, told to the listener whenever they change."""
 
-    def __init__(self, tell: Callable[[Progress], None], cancel: threading.Event) -> None:
+    def __init__(self, tell: Callable[[Progress], None], cancel: threading.Event, leaving: threading.Event) -> None:
         self._tell = tell
         self._cancel = cancel
+        self.leaving = leaving
         self._started = time.monotonic()
-        self.total = self.done = self.unchanged = self.removed = self.pages = self.chunks = 0
+        self.total = self.done = self.read = self.unchanged = self.removed = self.pages = self.chunks = 0
         self.bytes_total = self.bytes_done = 0
         self.failed: dict[str, str] = {}
 
@@ -63,12 +67,14 @@ class _Run:
         seconds = time.monotonic() - self._started
         left = seconds / self.bytes_done * (self.bytes_total - self.bytes_done) if self.bytes_done and seconds > 1 else None
         progress = Progress(
-            *(self.total, self.done, self.unchanged, self.removed, self.pages, self.chunks),
+            *(self.total, self.done, self.read, self.unchanged, self.removed, self.pages, self.chunks),
             *(current, message, seconds, left, dict(self.failed)),
         )
         self._tell(progress)
         if self._cancel.is_set():
             raise Cancelled("stopped by the user; ingest again to go on")
+        if self.leaving.is_set():
+            raise Cancelled("the program stops; it goes on at the next start")
         return progress
 
 
@@ -81,14 +87,16 @@ def ingest(
     force: bool = False,
     tell: Callable[[Progress], None] = lambda progress: None,
     cancel: threading.Event | None = None,
+    leaving: threading.Event | None = None,
 ) -> Progress:
     """Bring the library up to date with content/, or only `files` of it; unchanged files cost a hash unless `force`.
 
     Files that cannot be read are in `failed` with their reasons, those of earlier runs too while they are unchanged. Raises Cancelled
-    after `cancel` was set, Invalid when the library was built with another embedding model.
+    after `cancel` was set, or `leaving` (the program stops: what is queued stays queued, and the next start goes on with it); Invalid
+    when the library was built with another embedding model.
     """
     check_embedding(kb, embedder)
-    run = _Run(tell, cancel or threading.Event())
+    run = _Run(tell, cancel or threading.Event(), leaving or threading.Event())
     with _only_one(kb, run):
         todo = _plan(kb, recipe(embedder, splitting), files, force, run)
         try:
@@ -120,7 +128,7 @@ def check_embedding(kb: KnowledgeBase, embedder: Embedder) -> None:
 
 def unfinished(kb: KnowledgeBase) -> bool:
     """Whether a run was killed before it had done all that it had queued."""
-    return any(row.state in ("queued", "reading", "embedding") for row in kb.catalog.files())
+    return any(row.state in UNFINISHED for row in kb.catalog.files())
 
 
 class _only_one:
@@ -191,6 +199,7 @@ def _work(kb: KnowledgeBase, embedder: Embedder, splitting: Splitting, todo: Seq
                 vectors = embedder.embed_documents(_window_texts(chunks), partial(_embedding, run, name))
                 reading = Reading(document.title or name, document.language, document.pages, size, sha, made_by, document.warnings)
                 kb.catalog.replace(name, reading, chunks, vectors)
+                run.read += 1
                 run.pages += document.pages
                 run.chunks += len(chunks)
                 log.info(
@@ -204,13 +213,16 @@ def _work(kb: KnowledgeBase, embedder: Embedder, splitting: Splitting, todo: Seq
             except Cancelled:
                 raise
             except PaperError as exc:
-                kb.catalog.fail(name, str(exc), sha, made_by)
+                if isinstance(exc, Unreadable):  # the file's own fault: it is not read again until it changes
+                    kb.catalog.fail(name, str(exc), sha, made_by)
+                else:  # ours: its old chunks stay, and the next run tries again
+                    kb.catalog.mark([name], "failed", str(exc))
                 run.failed[name] = str(exc)
                 log.warning("failed kb=%s file=%s reason=%s", kb.name, name, exc)
             except Exception as exc:  # one poisonous file must not end the run; its reason reaches the user, its traceback the log
                 log.exception("failed kb=%s file=%s", kb.name, name)
                 run.failed[name] = f"internal error ({type(exc).__name__}: {exc}); the log has the details"
-                kb.catalog.fail(name, run.failed[name], sha, made_by)
+                kb.catalog.mark([name], "failed", run.failed[name])
             run.done += 1
             run.bytes_done += size
             run.tell(name)
@@ -230,12 +242,18 @@ def _read_ahead(
 
     with ThreadPoolExecutor(1, thread_name_prefix="read") as ahead:
         coming = ahead.submit(read, todo[0][0]) if todo else None
-        for place, item in enumerate(todo):
-            assert coming is not None  # noqa: S101 - there is one submitted for each item
-            run.tell(item[0], "reading")
-            document = coming.result()
-            coming = ahead.submit(read, todo[place + 1][0]) if place + 1 < len(todo) else None
-            yield item, document
+        try:
+            for place, item in enumerate(todo):
+                assert coming is not None  # noqa: S101 - there is one submitted for each item
+                while not coming.done():
+                    run.tell(item[0], "reading")
+                    wait([coming], timeout=POLL_S)
+                document = coming.result()
+                coming = ahead.submit(read, todo[place + 1][0]) if place + 1 < len(todo) else None
+                yield item, document
+        except BaseException:
+            reader.close()  # else the pool waits for a slow file
+            raise
 
 
 def _embedding(run: _Run, name: str, _finished: int) -> None:

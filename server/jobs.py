@@ -47,6 +47,7 @@ class Job:
         self._message = ""
         self._changed = threading.Condition()
         self._version = 0
+        self._error: PaperError | None = None
 
     def tell(self, progress: Progress) -> None:
         """Take over new progress."""
@@ -67,6 +68,15 @@ class Job:
             self._changed.wait_for(lambda: self._version != version, timeout_s)
             return self._version, self.view()
 
+    def result(self) -> Progress:
+        """Wait for the end. Raises the error that ended the job, Cancelled when it was stopped."""
+        version, view = self.wait(-1, 0)
+        while view.state == "running":
+            version, view = self.wait(version, 5)
+        if view.state != "done":
+            raise self._error or (Cancelled if view.state == "cancelled" else PaperError)(view.message)
+        return view.progress
+
     def run(self, work: Callable[[Job], Progress]) -> None:
         """Do the work in this thread; every end is told, with its reason."""
         started = time.monotonic()
@@ -76,6 +86,7 @@ class Job:
         except Cancelled as exc:
             self._update("cancelled", self._progress, str(exc))
         except PaperError as exc:
+            self._error = exc
             log.warning("job failed id=%s kind=%s kb=%s reason=%s", self.id, self.kind, self.kb, exc)
             self._update("failed", self._progress, str(exc))
         except Exception as exc:  # a job ends here: the reason reaches whoever watches, the traceback the log

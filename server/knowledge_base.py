@@ -15,7 +15,7 @@ import threading
 import unicodedata
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +25,7 @@ from server.stores import VECTOR_STORES, Ids, Vectors, VectorStore
 from server.stores.catalog import Catalog
 
 log = logging.getLogger(__name__)
+SMALL_INDEX = 20_000  # windows; written in well under a second
 LONGEST_PART_BYTES = 200  # of a file's name; file systems allow 255, and we add a suffix
 LONGEST_NAME = 100  # characters; 255 bytes is the file system's limit
 
@@ -52,6 +53,7 @@ class KnowledgeBase:
         self._store = self._empty_store()
         self._store.load(self.vectors_folder)
         self._following = threading.Lock()
+        self._unsaved = 0  # windows added or removed since the index was written
 
     @property
     def content(self) -> Path:
@@ -93,7 +95,7 @@ class KnowledgeBase:
             inner[:] = sorted(name for name in inner if not name.startswith("."))
             for file in files:
                 path = Path(folder) / file
-                if not file.startswith(".") and path.resolve().is_relative_to(root):
+                if not file.startswith(".") and (not path.is_symlink() or path.resolve().is_relative_to(root)):
                     found.append(path.relative_to(self.content).as_posix())
         return sorted(found)
 
@@ -104,6 +106,8 @@ class KnowledgeBase:
             raise Conflict(f"文件 {file} 已存在。")
         temporary = path.with_name(f".{uuid.uuid4().hex}.upload")
         try:
+            if not self.content.is_dir():
+                raise NotFound(f"未找到知识库 {self.name}")  # deleted meanwhile
             path.parent.mkdir(parents=True, exist_ok=True)
             written = 0
             with temporary.open("wb") as target:
@@ -114,7 +118,12 @@ class KnowledgeBase:
                     target.write(block)
                 target.flush()
                 os.fsync(target.fileno())
-            os.replace(temporary, path)
+            if override:
+                os.replace(temporary, path)
+            else:
+                os.link(temporary, path)  # fails when the name was taken meanwhile
+        except FileExistsError as exc:
+            raise Conflict(f"文件 {file} 已存在。") from exc
         except ConnectionError:  # the sender's, not the disk's
             raise
         except OSError as exc:
@@ -140,13 +149,12 @@ class KnowledgeBase:
         return self._followed().search(vector, k, only)
 
     def save_index(self) -> None:
-        """Write the index beside library.db, so that the next start need not build it."""
-        self._followed().save(self.vectors_folder)
-
-    def set_info(self, info: str) -> None:
-        """Change the library's introduction."""
-        self.facts = replace(self.facts, info=info)
-        _write_facts(self.folder, self.facts)
+        """Write the index beside library.db, so that the next start need not build it; a large one only when a twentieth of it is new."""
+        store = self._followed()
+        with self._following:
+            if self._unsaved and (len(store) < SMALL_INDEX or self._unsaved > len(store) / 20):
+                store.save(self.vectors_folder)
+                self._unsaved = 0
 
     def close(self) -> None:
         """Close library.db."""
@@ -165,6 +173,7 @@ class KnowledgeBase:
                 self._store.remove(removed)
                 self._store.remove([int(i) for i in ids])  # so that following twice is following once
                 self._store.add(ids, vectors.reshape(len(ids), self.facts.dimension))
+                self._unsaved += len(removed) + len(ids)
                 self._store.generation = generation
             return self._store
 

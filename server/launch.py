@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from configs.settings import PREFIX, ROOT, LocalModel, Settings, is_loopback, load_settings
+from configs.settings import PREFIX, ROOT, LocalModel, Settings, is_loopback, load_settings, local_url
 from server import weights
 from server.errors import Invalid
 from server.processes import Part
@@ -91,6 +91,10 @@ def make_plan(wish: Wish) -> Plan:
     models = models if "worker" in kinds else ()
     own = f"http://127.0.0.1:{settings.server.controller_port}"
     controller = _same_or(own, wish.controller or settings.llm.controller or own)
+    if models and not is_loopback(urlsplit(controller).hostname or ""):
+        raise Invalid(
+            f"{controller} is on another machine, but workers listen on loopback only, so it could not reach them; start them there"
+        )
     if wish.controller and not models:
         raise Invalid("-c names the controller that workers register with, but no worker would be started. Leave it out, or add -m -n NAME")
     if controller != own:
@@ -176,12 +180,6 @@ def variables(overrides: Mapping[str, Any], above: str = PREFIX) -> dict[str, st
         else:
             flat[f"{above}{key.upper()}"] = json.dumps(value)
     return flat
-
-
-def local_url(host: str, port: int) -> str:
-    """The address by which this machine reaches a server bound to `host`."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 - compared, not bound
-    return f"http://[{host}]:{port}" if ":" in host and not host.startswith("[") else f"http://{host}:{port}"
 
 
 def answers_controller(http: httpx2.Client, controller: str) -> bool:

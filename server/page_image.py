@@ -10,6 +10,7 @@ from server.errors import Invalid, NotFound, Unreadable
 from server.types import Box
 
 LOWEST_DPI, HIGHEST_DPI = 36, 300
+MOST_PIXELS = 20_000_000  # 60 MB; a larger sheet is drawn coarser
 HIGHLIGHT = (1.0, 0.84, 0.2)
 _RENDERING = threading.Lock()  # MuPDF is not thread-safe
 
@@ -33,7 +34,9 @@ def render(path: Path, page: int, boxes: Sequence[Box], dpi: int) -> bytes:
                 for box in boxes:
                     area = pymupdf.Rect(box.x0, box.y0, box.x1, box.y1) * sheet.derotation_matrix
                     sheet.draw_rect(area, color=None, fill=HIGHLIGHT, fill_opacity=0.45, overlay=True)
+                inches = abs(sheet.rect.width * sheet.rect.height) / 72**2
+                dpi = max(1, min(dpi, int((MOST_PIXELS / max(inches, 1e-6)) ** 0.5)))
                 png: bytes = sheet.get_pixmap(dpi=dpi, annots=False).tobytes("png")
-        except (RuntimeError, ValueError) as exc:
+        except (RuntimeError, ValueError, pymupdf.mupdf.FzErrorBase) as exc:
             raise Unreadable(f"page {page} of {path.name} cannot be shown: {exc}") from exc
     return png

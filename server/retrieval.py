@@ -44,10 +44,14 @@ def retrieve(
         return []
     passages = kb.catalog.passages(kb.name, candidates)
     cosines = _best_windows(kb, candidates, vector)
-    words |= kb.catalog.word_scores(terms, len(near) or 1, among=[chunk for chunk in near if chunk not in words]) if near else {}
+    if not passages:
+        return []  # all removed since they were found
+    unscored = [chunk for chunk in near if chunk not in words]
+    words |= kb.catalog.word_scores(terms, len(unscored), among=unscored) if unscored else {}
+    ideal = ideal_word_score(*kb.catalog.document_frequencies(terms)) if words else 1.0
     scores = fused(
         {chunk: cosines.get(chunk, 0.0) for chunk in passages},
-        {chunk: score / ideal_word_score(*kb.catalog.document_frequencies(terms)) for chunk, score in words.items()} if words else {},
+        {chunk: score / ideal for chunk, score in words.items()},
         {chunk: passage.language for chunk, passage in passages.items()},
         language_of(question),
         settings.dense_weight,

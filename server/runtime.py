@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import threading
@@ -11,9 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from configs.settings import ROOT, Settings
-from server import embedding
+from server import embedding, weights
 from server.embedding import Embedder
-from server.errors import Conflict, NotFound, PaperError, Unavailable
+from server.errors import Conflict, Invalid, NotFound, PaperError, StillLoading, Unavailable
 from server.ingestion import Progress, ingest, unfinished
 from server.jobs import Job, JobBoard
 from server.knowledge_base import KnowledgeBase, Shelf
@@ -21,6 +22,7 @@ from server.knowledge_base import KnowledgeBase, Shelf
 log = logging.getLogger(__name__)
 SAMPLES = "samples"
 WEIGHTS_PATIENCE_S = 1800.0  # a job waits so long for weights that startup.py is still fetching
+HALF_WRITTEN_S = 3600.0  # a temporary file that old belongs to nobody
 QUESTION_PATIENCE_S = 60.0  # a question waits so long for the model to load
 
 
@@ -61,7 +63,7 @@ class Embedders:
             try:
                 return self._load(wanted, max(0.0, deadline - time.monotonic()))
             except Unavailable as exc:
-                if wanted == self.default:
+                if wanted == self.default and not isinstance(exc, StillLoading):
                     self._error = str(exc)
                 if time.monotonic() + 0.5 > deadline or (cancel and cancel.wait(0.5)):
                     raise
@@ -89,7 +91,7 @@ class Embedders:
 
     def _load(self, name: str, patience_s: float) -> Embedder:
         if not self._loading.acquire(timeout=max(patience_s, 0.01)):
-            raise Unavailable(f"the embedding model {name} is still loading; try again in a moment")
+            raise StillLoading(f"the embedding model {name} is still loading; try again in a moment")
         try:
             if name not in self._loaded:
                 chosen = self._settings.embedding
@@ -110,6 +112,7 @@ class Runtime:
         self.shelf = Shelf(settings.paths.knowledge_base)
         self.embedders = Embedders(settings)
         self.jobs = JobBoard()
+        self._leaving = threading.Event()
 
     def embedder_of(self, kb: KnowledgeBase, wait_s: float = QUESTION_PATIENCE_S) -> Embedder:
         """The model that the library was built with."""
@@ -119,7 +122,10 @@ class Runtime:
         """A new library for that embedding model, or for the one of the settings. Raises what Shelf.create raises."""
         if name in self.shelf:
             raise Conflict(f"已存在同名知识库 {name}")
-        embedder = self.embedders.get(embedding_model or None)
+        chosen = embedding_model or self.embedders.default
+        if chosen != self.embedders.default and (chosen not in weights.WEIGHTS or weights.missing([chosen], self.settings.paths.models)):
+            raise Invalid(f"no embedding model {chosen!r} here; this server runs {self.embedders.default}")
+        embedder = self.embedders.get(chosen)
         return self.shelf.create(name, embedding=embedder.name, dimension=embedder.dimension, store=store, info=info)
 
     def delete_library(self, name: str) -> None:
@@ -139,7 +145,9 @@ class Runtime:
             job.say("waiting for the embedding model")
             kb = self.shelf.open(name)
             embedder = self.embedders.get(kb.facts.embedding, wait_s=WEIGHTS_PATIENCE_S, cancel=job.cancelled)
-            return ingest(kb, embedder, chosen, files=files, force=kind == "rebuild", tell=job.tell, cancel=job.cancelled)
+            return ingest(
+                kb, embedder, chosen, files=files, force=kind == "rebuild", tell=job.tell, cancel=job.cancelled, leaving=self._leaving
+            )
 
         self.shelf.open(name)  # NotFound reaches the caller, not the job
         return self.jobs.start(name, kind, work)
@@ -164,7 +172,7 @@ class Runtime:
                 marker.touch()
             kb = self.shelf.open(SAMPLES)
             own = self.embedders.get(kb.facts.embedding, wait_s=WEIGHTS_PATIENCE_S, cancel=job.cancelled)
-            return ingest(kb, own, self.settings.splitting, tell=job.tell, cancel=job.cancelled)
+            return ingest(kb, own, self.settings.splitting, tell=job.tell, cancel=job.cancelled, leaving=self._leaving)
 
         return self.jobs.start(SAMPLES, "increment", work)
 
@@ -176,11 +184,20 @@ class Runtime:
                 self.start_ingest(kb.name)
 
     def close(self) -> None:
-        """Stop what runs; unfinished ingestion goes on at the next start."""
+        """Stop what runs; unfinished ingestion stays queued and goes on at the next start."""
+        self._leaving.set()
         self.shelf.close()
 
 
 def build(settings: Settings) -> Runtime:
-    """All objects of one server. Nothing is loaded yet."""
-    settings.paths.knowledge_base.mkdir(parents=True, exist_ok=True)
+    """All objects of one server. Nothing is loaded yet; what a kill left half done is swept away."""
+    root = settings.paths.knowledge_base
+    root.mkdir(parents=True, exist_ok=True)
+    for grave in root.glob(".deleted-*"):
+        shutil.rmtree(grave, ignore_errors=True)
+    for pattern in ("*/content/**/.*.upload", "*/vectors/.index*"):
+        for half in root.glob(pattern):
+            with contextlib.suppress(OSError):
+                if time.time() - half.stat().st_mtime > HALF_WRITTEN_S:
+                    half.unlink()
     return Runtime(settings)

@@ -13,7 +13,7 @@ from types import FrameType
 
 import httpx2
 
-from configs.settings import ROOT
+from configs.settings import ROOT, local_url
 from server import fetching, launch, ports, samples, weights
 from server.banner import banner, read_status
 from server.launch import Place, Plan
@@ -49,7 +49,7 @@ class Session:
         keys = settings.server.api_keys
         headers = {"Authorization": f"Bearer {keys[0].get_secret_value()}"} if keys else {}
         self._http = httpx2.Client(trust_env=False, timeout=2.0)  # no proxy between the parts
-        api = launch.local_url(settings.server.host, settings.server.api_port)
+        api = local_url(settings.server.host, settings.server.api_port)
         self._api = httpx2.Client(base_url=api, headers=headers, trust_env=False, timeout=10.0)
 
     def run(self) -> int:

@@ -142,6 +142,7 @@ class Answer:
     model: str | None
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    finish_reason: str = "stop"  # or "length"
 
 
 @dataclass(frozen=True, slots=True)

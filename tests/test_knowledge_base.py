@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import subprocess
 import sys
@@ -46,6 +45,7 @@ PATHS = ["", "/etc/passwd", "../x", "a/../../x", "a//b", "./a", "a/.", ".hidden"
 def fill(kb: KnowledgeBase, file: str, texts: list[str]) -> None:
     """Put chunks of these texts into the rows, as ingestion does."""
     chunks = [Chunk(text, (), 1, 1, "paragraph", "en", (), ((0, len(text)),)) for text in texts]
+    kb.catalog.queue([file])
     kb.catalog.replace(file, Reading(file, "en", 1, 1, "sha", "recipe", ()), chunks, HashEmbedder().embed_documents(texts))
 
 
@@ -191,14 +191,19 @@ def test_a_folder_with_papers_becomes_a_library_with_its_papers(shelf: Shelf):
     assert shelf.create("mine", embedding="hash", dimension=32).names() == ["a.txt"]
 
 
-def test_a_reset_keeps_the_papers_and_the_introduction_and_empties_the_rows(shelf: Shelf, kb: KnowledgeBase):
+def test_a_reset_keeps_the_papers_and_empties_the_rows(shelf: Shelf, kb: KnowledgeBase):
     kb.store_file("a.txt", io.BytesIO(b"x"), override=False, limit_bytes=10)
-    kb.set_info("about apples")
     fill(kb, "a.txt", ["apple"])
     again = shelf.reset("papers", embedding="other", dimension=16)
-    assert (again.facts.embedding, again.facts.dimension, again.facts.info) == ("other", 16, "about apples")
+    assert (again.facts.embedding, again.facts.dimension) == ("other", 16)
     assert again.names() == ["a.txt"]
     assert again.catalog.counts() == (0, 0, 0)
+
+
+def test_a_reset_keeps_the_introduction(shelf: Shelf):
+    shelf.create("mine", embedding="hash", dimension=32, info="about apples")
+    assert shelf.reset("mine", embedding="other", dimension=16).facts.info == "about apples"
+    assert not [name for name in os.listdir(shelf.root / "mine") if name.endswith(".new")]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"embedding": "hash"}', '{"embedding": "hash", "dimension": 32, "more": 1}', "\xff"])
@@ -290,6 +295,7 @@ def test_readers_never_wait_for_a_writer(kb: KnowledgeBase):
 
     chunk = Chunk("banana", (), 1, 1, "paragraph", "en", (), ((0, 6),))
     reading = Reading("b", "en", 1, 1, "sha", "recipe", ())
+    kb.catalog.queue(["b"])
     writer = threading.Thread(target=lambda: kb.catalog.replace("b", reading, Slow([chunk]), np.ones((1, 32), np.float32)))
     writer.start()
     assert inside.wait(30)
@@ -297,9 +303,3 @@ def test_readers_never_wait_for_a_writer(kb: KnowledgeBase):
     done.set()
     writer.join(30)
     assert sorted(found(kb, "apple banana", 5)) == ["apple tree", "banana"]
-
-
-def test_facts_are_written_in_one_step(kb: KnowledgeBase):
-    kb.set_info("简介")
-    assert json.loads((kb.folder / "kb.json").read_text(encoding="utf-8"))["info"] == "简介"
-    assert not [name for name in os.listdir(kb.folder) if name.endswith(".new")]

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -147,6 +148,23 @@ def test_a_library_asked_through_a_named_llm_is_written_by_it(program: Program, 
     assert answer.usage is not None
     assert 0 < answer.usage.completion_tokens <= 48
     assert answer.usage.prompt_tokens > 200  # two passages were read
+
+
+def test_a_client_that_leaves_frees_the_model_also_before_its_first_word(program: Program, client: openai.OpenAI) -> None:
+    until(program.whole, "the samples are ready", 180)
+    until(lambda: SMALL_LLM in {model.id for model in client.models.list()}, "the worker is registered")
+
+    def busy() -> int:
+        return int(httpx2.post(f"{program.url('worker')}/worker_get_status", timeout=5).json()["queue_length"])
+
+    asked = {"model": f"kb/samples@{SMALL_LLM}", "max_tokens": 512, "temperature": 1}
+    body = {**asked, "depth": "fast", "top_k": 5, "messages": [{"role": "user", "content": "What do the papers say about kills?"}]}
+    with socket.create_connection(("127.0.0.1", program.ports["gateway"])) as connection:
+        data = json.dumps(body).encode()
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+        connection.sendall(head.encode() + data)
+        until(lambda: busy() == 1, "the model works", 20)
+    assert until(lambda: busy() == 0, "the slot is free", 10) < 3
 
 
 @pytest.mark.browser

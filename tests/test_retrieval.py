@@ -23,6 +23,7 @@ DEFAULTS = Retrieval()
 def fill(kb: KnowledgeBase, file: str, texts: list[str], kind: BlockKind = "paragraph", language: Language = "en") -> None:
     """A file of these chunks."""
     chunks = [Chunk(text, (), 1, 1, kind, language, (), ((0, len(text)),)) for text in texts]
+    kb.catalog.queue([file])
     kb.catalog.replace(file, Reading(file, language, 1, 1, "sha", "recipe", ()), chunks, HashEmbedder().embed_documents(texts))
 
 
@@ -111,6 +112,7 @@ def test_top_k_counts_passages_not_windows(kb: KnowledgeBase):
     text = "zebra " * 30
     chunk = Chunk(text, (), 1, 1, "paragraph", "en", (), ((0, 60), (30, 90), (60, 120)))
     vectors = np.repeat(HashEmbedder().embed_documents(["zebra"]), 3, axis=0)
+    kb.catalog.queue(["a"])
     kb.catalog.replace("a", Reading("a", "en", 1, 1, "sha", "recipe", ()), [chunk], vectors)
     fill(kb, "b", ["lion zebra", "lion"])
     found = retrieve(kb, HashEmbedder(), "zebra", DEFAULTS, top_k=2)

@@ -65,12 +65,12 @@ GATEWAY, API, UI = "server.serving.gateway", "server.api", "streamlit run webui/
         ("-a -i", [CONTROLLER, GATEWAY, API, UI]),
         ("-a --lite -q", [CONTROLLER, GATEWAY, API, UI]),
         ("-a -c http://localhost:20001/", [CONTROLLER, WORKER, GATEWAY, API, UI]),
-        ("-a -c http://lab:20001/", [WORKER.replace("127.0.0.1:20001", "lab:20001"), GATEWAY, API, UI]),
+        ("-a -c http://127.0.0.1:7/", [WORKER.replace("127.0.0.1:20001", "127.0.0.1:7"), GATEWAY, API, UI]),
         (
-            "-m -n smollm2-135m-instruct chatglm2-6b -c http://lab:7",
+            "-m -n smollm2-135m-instruct chatglm2-6b -c http://127.0.0.1:7",
             [
-                WORKER.replace("127.0.0.1:20001", "lab:7"),
-                "server.serving.transformers_worker chatglm2-6b --port 20003 --controller http://lab:7",
+                WORKER.replace("127.0.0.1:20001", "127.0.0.1:7"),
+                "server.serving.transformers_worker chatglm2-6b --port 20003 --controller http://127.0.0.1:7",
             ],
         ),
     ],
@@ -113,13 +113,18 @@ def test_an_online_default_needs_no_worker(monkeypatch: pytest.MonkeyPatch) -> N
         make_plan(wish("-m -n gpt-4o"))
 
 
+def test_a_controller_on_another_machine_could_not_reach_our_workers() -> None:
+    with pytest.raises(Invalid, match="workers listen on loopback only"):
+        make_plan(wish("-m -c http://lab:20001"))
+
+
 def test_what_the_command_line_says_reaches_the_parts_as_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = make_plan(wish("-a -n chatglm2-6b -c http://lab:20001"))
+    plan = make_plan(wish("-a -n chatglm2-6b -c http://127.0.0.1:9"))
     made = variables(plan.overrides)
     assert made == {
         "PAPERPROOF_LLM__RUN": '["chatglm2-6b"]',
         "PAPERPROOF_LLM__DEFAULT": '"chatglm2-6b"',  # the configured default has no worker now
-        "PAPERPROOF_LLM__CONTROLLER": '"http://lab:20001"',
+        "PAPERPROOF_LLM__CONTROLLER": '"http://127.0.0.1:9"',
     }
     for name, value in made.items():
         monkeypatch.setenv(name, value)

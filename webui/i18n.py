@@ -99,8 +99,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "library.manage": ("Upkeep", "维护"),
     "library.increment": ("Read new files", "读取新文件"),
     "library.increment_help": (
-        "Reads what was put into the library's folder since the last time, and tries failed files again.",
-        "读取上次之后放入知识库文件夹的文件，并重试失败的文件。",
+        "Reads what was put into the library's folder since the last time, and tries files again that failed for want of memory or disk.",
+        "读取上次之后放入知识库文件夹的文件，并重试因内存或磁盘不足而失败的文件。",
     ),
     "library.rebuild": ("Read everything again", "全部重新读取"),
     "library.rebuild_help": ("Reads, splits and embeds every file anew. It takes a while.", "对所有文件重新读取、切分和向量化，耗时较长。"),
@@ -129,7 +129,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "lang.en": ("English", "英文"),
     # uploads and jobs
     "upload.heading": ("Add papers", "添加论文"),
-    "upload.files": ("Files: PDF, Markdown, text, Word, HTML and others", "文件：PDF、Markdown、文本、Word、HTML 等"),
+    "upload.files": ("Files: PDF, Markdown, text, CSV, TSV", "文件：PDF、Markdown、文本、CSV、TSV"),
     "upload.choose": ("Choose files", "选择文件"),
     "upload.limit": ("or drop them here, up to {mib} MB each", "或拖放到此处，每个不超过 {mib} MB"),
     "upload.override": ("Replace files of the same name", "覆盖同名文件"),

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import anyio.to_thread
 from fastapi import FastAPI, Request
+from fastapi.exception_handlers import request_validation_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
@@ -15,10 +16,10 @@ from fastapi.staticfiles import StaticFiles
 from swagger_ui_bundle import swagger_ui_path
 
 from server import VERSION
-from server.access import Access, openai_error
+from server.access import Access, error_headers, openai_error
 from server.api import chat, knowledge_base, openai, v1
-from server.api.responses import failure, problem
-from server.errors import Invalid, PaperError
+from server.api.responses import failure, problem, refusal
+from server.errors import Invalid, PaperError, Unprocessable
 from server.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ def create_app(runtime: Runtime) -> Access:
         app.include_router(module.router)
     app.add_exception_handler(PaperError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(Exception, _on_crash)
 
     @app.get("/", include_in_schema=False)
     def root() -> RedirectResponse:
@@ -63,7 +65,7 @@ def create_app(runtime: Runtime) -> Access:
         return {"status": "ok", "version": VERSION}
 
     limit = runtime.settings.server.upload_limit_mib * 20  # a request may carry many files; each one is limited by itself
-    return Access(app, runtime.settings.server, body_limit_mib=limit)
+    return Access(app, runtime.settings.server, body_limit_mib=limit, body=refusal)
 
 
 def _is_openai(request: Request) -> bool:
@@ -74,18 +76,26 @@ def _on_error(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, PaperError)  # noqa: S101 - registered for this class only
     log.info("refused path=%s status=%d reason=%s", request.url.path, exc.status, exc)
     if _is_openai(request):
-        return JSONResponse(openai_error(exc), status_code=exc.status)
+        return JSONResponse(openai_error(exc), exc.status, error_headers(exc))
     if request.url.path.startswith("/api/v1/"):
         return problem(exc)
     return JSONResponse(failure(exc).model_dump())
 
 
-async def _on_invalid(request: Request, exc: Exception) -> Response:
-    from fastapi.exception_handlers import request_validation_exception_handler
+def _on_crash(request: Request, exc: Exception) -> Response:
+    """A bug: the traceback is in the log, the client gets its own kind of body."""
+    log.exception("request failed path=%s", request.url.path, exc_info=exc)
+    ours = PaperError(f"internal error ({type(exc).__name__}); the log has the details")
+    answer = _on_error(request, ours)
+    answer.status_code = 500
+    return answer
 
+
+async def _on_invalid(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)  # noqa: S101 - registered for this class only
-    if not _is_openai(request):
+    if not request.url.path.startswith("/api/v1/"):
         return await request_validation_exception_handler(request, exc)
     first = exc.errors()[0]
     place = ".".join(str(part) for part in first["loc"][1:])
-    return JSONResponse(openai_error(Invalid(f"{place}: {first['msg']}")), status_code=400)
+    reason = f"{place}: {first['msg']}" if place else str(first["msg"])
+    return JSONResponse(openai_error(Invalid(reason)), 400) if _is_openai(request) else problem(Unprocessable(reason))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class OldBody(BaseModel):
@@ -64,7 +64,7 @@ class LibraryChatBody(OldBody):
     """POST /chat/knowledge_base_chat."""
 
     query: str
-    knowledge_base_name: str
+    knowledge_base_name: str | list[str]
     top_k: int = Field(3, ge=1, le=50)
     score_threshold: float = Field(1.0, ge=0, le=4)
     history: list[Turn] = []
@@ -109,7 +109,13 @@ class CompletionBody(BaseModel):
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
     depth: Literal["quotes", "fast", "careful"] | None = None
-    top_k: int | None = Field(None, ge=1, le=50)
+    top_k: int | None = None
+
+    @field_validator("top_k", mode="before")
+    @classmethod
+    def _of_another_meaning(cls, value: Any) -> Any:
+        """Other clients send a sampler's top_k under this name: what cannot be a number of passages is ignored."""
+        return value if isinstance(value, int) and 1 <= value <= 50 else None
 
 
 class EmbeddingsBody(BaseModel):

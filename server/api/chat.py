@@ -17,6 +17,7 @@ from server.api.v1 import citation_body
 from server.errors import PaperError
 from server.llm import chat_model
 from server.runtime import Runtime
+from server.stopping import Stop
 from server.types import Answer, Message, Token
 
 log = logging.getLogger(__name__)
@@ -27,16 +28,21 @@ NOTHING_FOUND = "<span style='color:red'>未找到相关文档,该回答为大�
 @router.post("/chat")
 def chat(request: Request, body: ChatBody) -> StreamingResponse:
     """Talk to a language model without a library: events {text, message_id}."""
-    return event_stream(guarded(_chat(runtime_of(request), body)))
+    stop = Stop()
+    return event_stream(request, guarded(_chat(runtime_of(request), body, stop)), stop=stop)
 
 
 @router.post("/knowledge_base_chat", response_model=None)
 def knowledge_base_chat(request: Request, body: LibraryChatBody) -> StreamingResponse | JSONResponse:
     """Ask a library: events {answer}…, then {docs, citations, refused}."""
     runtime = runtime_of(request)
-    if body.knowledge_base_name not in runtime.shelf:
-        return JSONResponse({"code": 404, "msg": f"未找到知识库 {body.knowledge_base_name}"})
-    return event_stream(guarded(_library_chat(runtime, body, str(request.base_url))))
+    names = [body.knowledge_base_name] if isinstance(body.knowledge_base_name, str) else body.knowledge_base_name
+    if len(names) != 1:
+        return JSONResponse({"code": 400, "msg": "one library at a time for now; knowledge_base_name must hold one name"})
+    if names[0] not in runtime.shelf:
+        return JSONResponse({"code": 404, "msg": f"未找到知识库 {names[0]}"})
+    stop = Stop()
+    return event_stream(request, guarded(_library_chat(runtime, names[0], body, str(request.base_url), stop)), stop=stop)
 
 
 def guarded(events: Iterator[str]) -> Iterator[str]:
@@ -50,26 +56,27 @@ def guarded(events: Iterator[str]) -> Iterator[str]:
         yield as_json({"code": 500, "msg": f"internal error ({type(exc).__name__}); the log has the details"})
 
 
-def _chat(runtime: Runtime, body: ChatBody) -> Iterator[str]:
+def _chat(runtime: Runtime, body: ChatBody, stop: Stop) -> Iterator[str]:
     history = body.history if isinstance(body.history, list) else []
     messages = [*(Message(turn.role, turn.content) for turn in history), Message("user", body.query)]
     name = body.model_name or runtime.settings.llm.default
     message_id = uuid.uuid4().hex
     whole = ""
-    for text, _, _ in chat_model.stream(runtime.settings, name, messages, temperature=body.temperature, max_tokens=body.max_tokens):
-        if not text:
+    words = chat_model.stream(runtime.settings, name, messages, temperature=body.temperature, max_tokens=body.max_tokens, stop=stop)
+    for piece in words:
+        if not piece.text:
             continue
-        whole += text
+        whole += piece.text
         if body.stream:
-            yield as_json({"text": text, "message_id": message_id})
+            yield as_json({"text": piece.text, "message_id": message_id})
     if not body.stream:
         yield as_json({"text": whole, "message_id": message_id})
 
 
-def _library_chat(runtime: Runtime, body: LibraryChatBody, base_url: str) -> Iterator[str]:
-    kb = runtime.shelf.open(body.knowledge_base_name)
+def _library_chat(runtime: Runtime, name: str, body: LibraryChatBody, base_url: str, stop: Stop) -> Iterator[str]:
+    kb = runtime.shelf.open(name)
     history = tuple(Message(turn.role, turn.content) for turn in body.history)
-    asked = Asked(body.query, history, body.depth, body.model_name, body.top_k, body.temperature, body.max_tokens)
+    asked = Asked(body.query, history, body.depth, body.model_name, body.top_k, body.temperature, body.max_tokens, stop)
     for event in answer(kb, runtime.embedder_of(kb), runtime.settings, asked):
         if isinstance(event, Token) and body.stream:
             yield as_json({"answer": event.text})

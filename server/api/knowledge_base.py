@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import mimetypes
-from collections.abc import Callable
+import re
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -12,8 +13,7 @@ from fastapi.responses import FileResponse, JSONResponse
 
 from server.api.bodies import CreateBody, SearchBody
 from server.api.responses import Envelope, failure
-from server.errors import NotFound, PaperError
-from server.ingestion import Progress
+from server.errors import PaperError
 from server.knowledge_base import KnowledgeBase
 from server.retrieval import retrieve
 from server.runtime import Runtime
@@ -99,8 +99,10 @@ def upload_docs(
         return failure(exc)
     stored, failed = store_uploads(runtime, kb, files, override=override)
     if to_vector_store and stored:
-        ended = follow(runtime.start_ingest(kb.name, files=stored).wait)
-        failed |= ended.failed
+        try:
+            failed |= runtime.start_ingest(kb.name, files=stored).result().failed
+        except PaperError as exc:
+            return failure(exc)
     return Envelope(msg="文件上传与向量化完成", data={"failed_files": failed})
 
 
@@ -147,20 +149,9 @@ def store_uploads(runtime: Runtime, kb: KnowledgeBase, files: list[UploadFile], 
         try:
             path = kb.store_file(name, upload.file, override=override, limit_bytes=runtime.settings.server.upload_limit_mib << 20)
             stored.append(path.relative_to(kb.content).as_posix())
-        except PaperError as exc:
+        except (PaperError, UnicodeError) as exc:
             failed[name] = str(exc)
     return stored, failed
-
-
-def follow(wait: Callable[[int, float], tuple[int, Any]]) -> Progress:
-    """Wait for a job's end. Raises NotFound when its library went away meanwhile."""
-    version, view = wait(-1, 0)
-    while view.state == "running":
-        version, view = wait(version, 5)
-    if view.state != "done":
-        raise NotFound(view.message)
-    progress: Progress = view.progress
-    return progress
 
 
 def distance(passage: Passage) -> float:
@@ -190,5 +181,6 @@ def document_lines(base_url: str, passages: list[Passage]) -> list[str]:
     lines = []
     for number, p in enumerate(passages, 1):
         url = f"{base_url}knowledge_base/download_doc?knowledge_base_name={quote(p.kb)}&file_name={quote(p.file)}"
-        lines.append(f"出处 [{number}] [{p.file}]({url}) \n\n{p.text}\n\n")
+        label = html.escape(re.sub(r"([\\\[\]()])", r"\\\1", p.file), quote=False)  # a name is data: no link, no markup
+        lines.append(f"出处 [{number}] [{label}]({url}) \n\n{p.text}\n\n")
     return lines

@@ -17,11 +17,13 @@ from server.access import openai_error
 from server.answering import Asked, answer
 from server.api.bodies import CompletionBody, EmbeddingsBody
 from server.api.knowledge_base import runtime_of
-from server.api.responses import as_json, event_stream
+from server.api.responses import as_json, event_stream, while_connected
 from server.api.v1 import citation_body
 from server.embedding import short_name
 from server.errors import Invalid, ModelNotFound, PaperError
+from server.llm import chat_model
 from server.runtime import Runtime
+from server.stopping import Stop
 from server.types import Answer, Message, Token
 
 log = logging.getLogger(__name__)
@@ -42,19 +44,18 @@ def models(request: Request) -> dict[str, Any]:
 
 
 @router.post("/chat/completions", response_model=None)
-def chat_completions(request: Request, body: CompletionBody) -> StreamingResponse | JSONResponse:
-    """Ask a library: model kb/<name> or kb/<name>@<llm>."""
-    runtime = runtime_of(request)
-    kb, asked = _asked(runtime, body)
-    pieces = answer(kb, runtime.embedder_of(kb), runtime.settings, asked)
+async def chat_completions(request: Request, body: CompletionBody) -> StreamingResponse | JSONResponse:
+    """Ask a library: model kb/<name> or kb/<name>@<llm>. When the client goes, the model is stopped."""
+    runtime, stop = runtime_of(request), Stop()
+    pieces = _answer(runtime, body, stop)
     shape = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": body.model}
     if body.stream:
-        first = next(pieces)  # an error before the first token has its real status
+        first = await while_connected(request, stop, lambda: next(pieces))  # an error before the first token has its real status
         usage = bool((body.stream_options or {}).get("include_usage"))
-        return event_stream(_chunks(first, pieces, shape, usage), "\n\n")
-    whole = next(piece for piece in pieces if isinstance(piece, Answer))
+        return event_stream(request, _chunks(first, pieces, shape, usage), "\n\n", stop)
+    whole = await while_connected(request, stop, lambda: next(piece for piece in pieces if isinstance(piece, Answer)))
     message = {"role": "assistant", "content": whole.text, **_proof(whole)}
-    choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
+    choice = {"index": 0, "message": message, "finish_reason": whole.finish_reason, "logprobs": None}
     return JSONResponse({**shape, "object": "chat.completion", "choices": [choice], "usage": _usage(whole)})
 
 
@@ -74,21 +75,27 @@ def embeddings(request: Request, body: EmbeddingsBody) -> dict[str, Any]:
     return {"object": "list", "data": data, "model": embedder.name, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
 
 
-def _asked(runtime: Runtime, body: CompletionBody) -> tuple[Any, Asked]:
+def _answer(runtime: Runtime, body: CompletionBody, stop: Stop) -> Iterator[Token | Answer]:
+    """The answer; everything, also the checks, is done when the first piece is asked for."""
     if not body.model.startswith("kb/"):
-        raise ModelNotFound(
-            f"no library {body.model!r}; libraries are called kb/<name>: {', '.join('kb/' + n for n in runtime.shelf.names())}"
-        )
+        raise ModelNotFound(f"no library {body.model!r}; libraries are called kb/<name>: {_known(runtime)}")
     name, _, llm = body.model.removeprefix("kb/").partition("@")
     if name not in runtime.shelf:
-        raise ModelNotFound(f"no library kb/{name}; known: {', '.join('kb/' + n for n in runtime.shelf.names()) or 'none yet'}")
+        raise ModelNotFound(f"no library kb/{name}; known: {_known(runtime)}")
+    if llm and llm not in chat_model.names(runtime.settings):
+        raise ModelNotFound(f"no model {llm!r} to ask kb/{name} with; known: {', '.join(chat_model.names(runtime.settings))}")
     turns = [(m.role, m.text()) for m in body.messages if m.role in ("user", "assistant")]
     if not turns or turns[-1][0] != "user":
         raise Invalid("the last message must be the user's question")
     history = tuple(Message("user" if role == "user" else "assistant", text) for role, text in turns[:-1])
     limit = body.max_completion_tokens or body.max_tokens
-    asked = Asked(turns[-1][1], history, body.depth, llm or None, body.top_k, body.temperature, limit)
-    return runtime.shelf.open(name), asked
+    asked = Asked(turns[-1][1], history, body.depth, llm or None, body.top_k, body.temperature, limit, stop)
+    kb = runtime.shelf.open(name)
+    yield from answer(kb, runtime.embedder_of(kb), runtime.settings, asked)
+
+
+def _known(runtime: Runtime) -> str:
+    return ", ".join(f"kb/{name}" for name in runtime.shelf.names()) or "none yet"
 
 
 def _chunks(first: Token | Answer, rest: Iterator[Token | Answer], shape: dict[str, Any], usage: bool) -> Iterator[str]:
@@ -102,7 +109,7 @@ def _chunks(first: Token | Answer, rest: Iterator[Token | Answer], shape: dict[s
             if isinstance(piece, Token):
                 yield chunk({"content": piece.text})
                 continue
-            yield chunk(_proof(piece), "stop")
+            yield chunk(_proof(piece), piece.finish_reason)
             if usage:
                 yield as_json({**shape, "object": "chat.completion.chunk", "choices": [], "usage": _usage(piece)})
     except PaperError as exc:

@@ -66,7 +66,7 @@ def libraries(request: Request) -> list[dict[str, Any]]:
                 "name": name,
                 "info": kb.facts.info,
                 "embedding": kb.facts.embedding,
-                "files": len(kb.names()),
+                "files": len(rows),
                 "ready": sum(row.state == "ready" for row in rows),
                 "failed": sum(row.state == "failed" for row in rows),
                 "chunks": sum(row.chunks for row in rows),
@@ -133,7 +133,7 @@ def job(request: Request, job_id: str) -> dict[str, Any]:
 @router.get("/jobs/{job_id}/events")
 def job_events(request: Request, job_id: str) -> StreamingResponse:
     """The job's state whenever it changes, until it has ended."""
-    return event_stream(_watch(runtime_of(request).jobs.get(job_id)), "\n\n")
+    return event_stream(request, _watch(runtime_of(request).jobs.get(job_id)), "\n\n")
 
 
 @router.delete("/jobs/{job_id}", status_code=202)
@@ -163,6 +163,7 @@ def job_body(view: JobView) -> dict[str, Any]:
         "message": view.message,
         "total": p.total,
         "done": p.done,
+        "read": p.read,
         "unchanged": p.unchanged,
         "removed": p.removed,
         "current": p.current,

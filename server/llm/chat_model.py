@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from configs.settings import Settings
-from server.errors import BackendFailed, ContextOverflow, Invalid, ModelNotFound, PaperError, RateLimited, Unauthorized, Unavailable
+from configs.settings import Settings, local_url
+from server.errors import BackendFailed, ContextOverflow, Invalid, ModelNotFound, PaperError, RateLimited, Unavailable
+from server.stopping import Stop
 from server.types import Message
 
 if TYPE_CHECKING:
@@ -44,47 +46,61 @@ def is_running(settings: Settings, name: str) -> bool:
         return False
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What a model has just said; counts and reason come with the last ones."""
+
+    text: str
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    finish_reason: str = ""
+
+
 def stream(
-    settings: Settings, name: str, messages: Sequence[Message], *, temperature: float, max_tokens: int | None
-) -> Iterator[tuple[str, int, int]]:
-    """(text, prompt tokens, completion tokens) as they come. Raises ModelNotFound, Invalid without a key, and foreign errors as ours."""
+    settings: Settings, name: str, messages: Sequence[Message], *, temperature: float, max_tokens: int | None, stop: Stop
+) -> Iterator[Piece]:
+    """The model's words as they come. Raises ModelNotFound, Invalid without a key, Cancelled after `stop`, and foreign errors as ours."""
     import openai
 
-    with _client(settings, name) as (http, base_url, key):
+    stop.check()
+    with _client(settings, name, stop) as (http, base_url, key):
         model = _model(name, http, base_url, key, temperature, max_tokens)
         try:
             for chunk in model.stream([(message.role, message.content) for message in messages]):
                 usage = chunk.usage_metadata
-                yield str(chunk.content), usage["input_tokens"] if usage else 0, usage["output_tokens"] if usage else 0
+                reason = str(chunk.response_metadata.get("finish_reason") or "")
+                yield Piece(str(chunk.content), usage["input_tokens"] if usage else 0, usage["output_tokens"] if usage else 0, reason)
         except openai.APIStatusError as exc:
             raise _translated(exc) from exc
         except openai.APITimeoutError as exc:
+            stop.check()
             raise Unavailable("the language model did not answer in time") from exc
         except openai.APIConnectionError as exc:
+            stop.check()
             raise Unavailable(f"the language model cannot be reached: {exc.__cause__ or exc}") from exc
         except openai.APIError as exc:  # an error event inside a stream
             raise BackendFailed(f"the language model broke off: {exc.message}") from exc
 
 
 @contextlib.contextmanager
-def _client(settings: Settings, name: str) -> Iterator[tuple[Any, str, SecretStr]]:
+def _client(settings: Settings, name: str, stop: Stop) -> Iterator[tuple[Any, str, SecretStr]]:
     """(HTTP client, base URL, key) of whoever serves the model; closed at the end, also after an error."""
     import httpx2
 
+    hooks = {"request": [stop.watch]}
     for label, endpoint in settings.llm.endpoints.items():
         if name in endpoint.models:
             key = settings.secret(endpoint.api_key_env)
             if key is None:
                 raise Invalid(f"no key for the endpoint {label!r}: set {endpoint.api_key_env} in the environment or in .env")
-            with httpx2.Client(proxy=endpoint.proxy, timeout=endpoint.timeout_s) as http:
+            with httpx2.Client(proxy=endpoint.proxy, timeout=endpoint.timeout_s, event_hooks=hooks) as http:
                 yield http, endpoint.base_url, SecretStr(key)
             return
     if name not in settings.llm.local:
         raise ModelNotFound(f"no model {name!r}; known: {', '.join(names(settings))}")
     keys = settings.server.api_keys
-    host = settings.server.host if settings.server.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104 - compared, not bound
-    with httpx2.Client(trust_env=False, timeout=httpx2.Timeout(300, connect=5)) as http:  # a proxy must not see loopback
-        yield http, f"http://{host}:{settings.server.gateway_port}/v1", keys[0] if keys else SecretStr("none")
+    with httpx2.Client(trust_env=False, timeout=httpx2.Timeout(300, connect=5), event_hooks=hooks) as http:  # a proxy must not see loopback
+        yield http, f"{local_url(settings.server.host, settings.server.gateway_port)}/v1", keys[0] if keys else SecretStr("none")
 
 
 def _model(name: str, http: Any, base_url: str, key: SecretStr, temperature: float, max_tokens: int | None) -> BaseChatModel:
@@ -106,7 +122,7 @@ def _translated(exc: Any) -> PaperError:
     if exc.code == "context_length_exceeded":
         return ContextOverflow(message)
     if exc.status_code in (401, 403):
-        return Unauthorized(f"the endpoint refuses the key: {message}")
+        return BackendFailed(f"the endpoint refuses the key that the settings name: {message}")
     if exc.status_code == 404:
         return ModelNotFound(message)
     if exc.status_code < 500:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import httpx2
 
-from configs.settings import Endpoint, Settings
+from configs.settings import Endpoint, Settings, local_url
 from server.errors import ModelNotFound, PaperError, Unavailable
 from server.serving.fastchat import CONNECT_S, SILENCE_S, FastChat, WorkerStatus, refused
 from server.serving.fastchat_upstream import FastChatUpstream
@@ -50,7 +50,7 @@ class Upstreams:
         self._local = httpx2.AsyncClient(trust_env=False, limits=_LIMITS)
         self._online: dict[str, httpx2.AsyncClient] = {}
         self._fastchat = FastChat(controller_of(settings), self._local)
-        self._api = f"http://{_reachable(settings.server.host)}:{settings.server.api_port}/api/v1"
+        self._api = f"{local_url(settings.server.host, settings.server.api_port)}/api/v1"
         self._endpoints = {model: name for name, endpoint in settings.llm.endpoints.items() for model in endpoint.models}
         self._last: dict[str, str] = {}  # model: the worker that answered last, for while the controller is away or new
         self._seen: set[str] = set()  # models that a worker served once
@@ -170,9 +170,3 @@ class Upstreams:
         except (PaperError, ValueError, KeyError, TypeError, AttributeError) as exc:
             log.warning("libraries not listed error=%s", exc)
             return []
-
-
-def _reachable(host: str) -> str:
-    """How this machine reaches what is bound to `host`."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host.strip("[]"), host.strip("[]"))  # noqa: S104 - compared, not bound
-    return f"[{host}]" if ":" in host else host

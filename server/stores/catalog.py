@@ -115,31 +115,39 @@ class Catalog:
             for i, name, state, reason, title, language, pages, size, sha, recipe, warnings, updated in rows
         ]
 
-    def mark(self, names: Iterable[str], state: FileState, reason: str = "") -> None:
-        """Set the state of files, adding those that are new; their chunks stay as they are."""
+    def mark(self, names: Sequence[str], state: FileState, reason: str = "") -> None:
+        """Set the state of files; their chunks stay as they are. A file that was removed meanwhile stays removed."""
         now = time.time()
         with self._write() as db:
             db.executemany(
-                "INSERT INTO files (name, state, reason, updated_at) VALUES (?, ?, ?, ?) "
-                "ON CONFLICT (name) DO UPDATE SET state = excluded.state, reason = excluded.reason, updated_at = excluded.updated_at",
-                [(name, state, reason, now) for name in names],
+                "UPDATE files SET state = ?, reason = ?, updated_at = ? WHERE name = ?", [(state, reason, now, n) for n in names]
             )
 
     def queue(self, names: Sequence[str]) -> None:
-        """Mark files as queued, and forget what made their rows, so that a run that is killed is gone on with."""
-        self.mark(names, "queued")
+        """Mark files as queued, adding new ones, and forget what made their rows, so that a run that is killed is gone on with."""
+        now = time.time()
         with self._write() as db:
-            db.executemany("UPDATE files SET recipe = '' WHERE name = ?", [(name,) for name in names])
+            db.executemany(
+                "INSERT INTO files (name, state, updated_at) VALUES (?, 'queued', ?) "
+                "ON CONFLICT (name) DO UPDATE SET state = 'queued', reason = '', recipe = '', updated_at = excluded.updated_at",
+                [(name, now) for name in names],
+            )
 
     def replace(
         self, name: str, reading: Reading, chunks: Sequence[Chunk], vectors: Vectors, metadata: dict[str, object] | None = None
     ) -> None:
-        """One transaction: the old chunks of the file go, the new ones come, the file is ready. `vectors` has a row a window, in order."""
+        """One transaction: the old chunks of the file go, the new ones come, the file is ready. `vectors` has a row a window, in order.
+
+        Nothing happens when the file is not queued any more: it was removed while it was read.
+        """
         notes = json.dumps(metadata or {}, ensure_ascii=False)
         halves = vectors.astype(np.float16)  # rounding costs 2e-7 of cosine, the file is half as long
         with self._write() as db:
+            file_id = _id_of(db, name)
+            if file_id is None:
+                return
             generation = self._raise_generation(db)
-            file_id = self._emptied(db, name, generation)
+            self._empty(db, file_id, generation)
             at = 0
             for order, chunk in enumerate(chunks):
                 chunk_id = secrets.randbits(63)
@@ -165,7 +173,10 @@ class Catalog:
     def fail(self, name: str, reason: str, sha256: str, recipe: str) -> None:
         """One transaction: the file's chunks go, its reason stays. Hash and recipe are kept: an unchanged bad file is not read again."""
         with self._write() as db:
-            file_id = self._emptied(db, name, self._raise_generation(db))
+            file_id = _id_of(db, name)
+            if file_id is None:
+                return
+            self._empty(db, file_id, self._raise_generation(db))
             db.execute(
                 "UPDATE files SET state = 'failed', reason = ?, title = '', language = '', pages = 0, warnings = '[]', "
                 "sha256 = ?, recipe = ?, updated_at = ? WHERE id = ?",
@@ -176,8 +187,9 @@ class Catalog:
         """One transaction: the files and all that came from them are gone; unknown names are fine."""
         with self._write() as db:
             generation = self._raise_generation(db)
-            for name in names:
-                db.execute("DELETE FROM files WHERE id = ?", (self._emptied(db, name, generation),))
+            for file_id in [found for name in names if (found := _id_of(db, name)) is not None]:
+                self._empty(db, file_id, generation)
+                db.execute("DELETE FROM files WHERE id = ?", (file_id,))
 
     # ---- searching
 
@@ -274,14 +286,11 @@ class Catalog:
 
     # ---- inside
 
-    def _emptied(self, db: sqlite3.Connection, name: str, generation: int) -> int:
-        """The file's id, its row made when new, its chunks removed."""
-        db.execute("INSERT OR IGNORE INTO files (name, state, updated_at) VALUES (?, 'queued', ?)", (name, time.time()))
-        file_id = int(db.execute("SELECT id FROM files WHERE name = ?", (name,)).fetchone()[0])
+    def _empty(self, db: sqlite3.Connection, file_id: int, generation: int) -> None:
+        """Remove the file's chunks, and write down for the indexes which windows went."""
         db.execute("INSERT INTO removed SELECT id, ? FROM windows WHERE file_id = ?", (generation, file_id))
         db.execute("DELETE FROM words WHERE rowid IN (SELECT id FROM chunks WHERE file_id = ?)", (file_id,))
         db.execute("DELETE FROM chunks WHERE file_id = ?", (file_id,))
-        return file_id
 
     def _raise_generation(self, db: sqlite3.Connection) -> int:
         db.execute("INSERT INTO meta VALUES ('generation', 1) ON CONFLICT (key) DO UPDATE SET value = value + 1")
@@ -338,6 +347,11 @@ def _snapshot(db: sqlite3.Connection) -> Iterator[None]:
     db.execute("BEGIN")
     yield
     db.execute("COMMIT")
+
+
+def _id_of(db: sqlite3.Connection, name: str) -> int | None:
+    row = db.execute("SELECT id FROM files WHERE name = ?", (name,)).fetchone()
+    return int(row[0]) if row else None
 
 
 def _generation(db: sqlite3.Connection) -> int:

