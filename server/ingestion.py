@@ -6,11 +6,12 @@ transaction. So a kill at any point leaves its old version or its new one, and t
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
@@ -102,9 +103,9 @@ def ingest(
         try:
             _work(kb, embedder, splitting, todo, run)
         except Cancelled:
-            kb.catalog.mark(
-                [row.name for row in kb.catalog.files() if row.state in ("queued", "reading", "embedding")], "failed", "stopped by the user"
-            )
+            if not run.leaving.is_set():
+                begun = [row.name for row in kb.catalog.files() if row.state in UNFINISHED]
+                kb.catalog.mark(begun, "failed", "stopped by the user")
             raise
         finally:
             kb.save_index()
@@ -186,8 +187,8 @@ def _plan(kb: KnowledgeBase, made_by: str, files: Sequence[str] | None, force: b
 
 def _work(kb: KnowledgeBase, embedder: Embedder, splitting: Splitting, todo: Sequence[tuple[str, str, int]], run: _Run) -> None:
     made_by = recipe(embedder, splitting)
-    with ReaderProcess() as reader:
-        for (name, sha, size), document in _read_ahead(kb, reader, todo, run):
+    with ReaderProcess() as reader, contextlib.closing(_read_ahead(kb, reader, todo, run)) as documents:
+        for (name, sha, size), document in documents:
             started = time.monotonic()
             try:
                 if isinstance(document, PaperError):
@@ -230,7 +231,7 @@ def _work(kb: KnowledgeBase, embedder: Embedder, splitting: Splitting, todo: Seq
 
 def _read_ahead(
     kb: KnowledgeBase, reader: ReaderProcess, todo: Sequence[tuple[str, str, int]], run: _Run
-) -> Iterator[tuple[tuple[str, str, int], Document | PaperError]]:
+) -> Generator[tuple[tuple[str, str, int], Document | PaperError]]:
     """Each file with its document or the reason why there is none; the next file is read while the last one is embedded."""
 
     def read(name: str) -> Document | PaperError:

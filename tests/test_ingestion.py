@@ -292,3 +292,65 @@ def test_the_reader_process_ends_with_the_run(kb: KnowledgeBase, hashing: HashEm
     ingest(kb, hashing, SPLITTING, tell=lambda progress: during.append(len(psutil.Process().children())))
     assert max(during) == 1
     assert psutil.Process().children() == []
+
+
+class Failing(HashEmbedder):
+    """Fails as a graphics card does that is full, once."""
+
+    failures = 1
+
+    def embed_documents(self, texts, done=lambda finished: None):  # type: ignore[no-untyped-def]  # as HashEmbedder's
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("CUDA out of memory")
+        return super().embed_documents(texts, done)
+
+
+def test_a_failure_that_is_not_the_files_own_keeps_its_chunks_and_is_tried_again(kb: KnowledgeBase, hashing: HashEmbedder):
+    kb.content.mkdir(exist_ok=True)
+    (kb.content / "a.txt").write_text("Apples grow on trees in the garden behind the house.", encoding="utf-8")
+    ingest(kb, hashing, SPLITTING)
+    before = kb.catalog.counts()
+    failing = Failing()
+    end = ingest(kb, failing, SPLITTING, force=True)
+    assert "CUDA out of memory" in end.failed["a.txt"]
+    assert kb.catalog.counts()[1:] == before[1:]
+    assert [p.text for p in kb.catalog.listing(kb.name, "a.txt")] == ["Apples grow on trees in the garden behind the house."]
+    assert ingest(kb, failing, SPLITTING).failed == {}
+    assert kb.catalog.counts() == before
+
+
+class Removing(HashEmbedder):
+    """Its user deletes the file while it is embedded."""
+
+    def __init__(self, kb: KnowledgeBase) -> None:
+        super().__init__()
+        self.kb = kb
+
+    def embed_documents(self, texts, done=lambda finished: None):  # type: ignore[no-untyped-def]  # as HashEmbedder's
+        self.kb.remove_files(["a.txt"], delete_content=True)
+        return super().embed_documents(texts, done)
+
+
+def test_a_file_that_is_deleted_while_it_is_embedded_stays_deleted(kb: KnowledgeBase):
+    kb.content.mkdir(exist_ok=True)
+    (kb.content / "a.txt").write_text("Apples grow on trees in the garden behind the house.", encoding="utf-8")
+    ingest(kb, Removing(kb), SPLITTING)
+    assert kb.catalog.files() == []
+    assert kb.catalog.counts() == (0, 0, 0)
+
+
+def test_a_program_that_stops_leaves_what_is_queued_for_its_next_start(kb: KnowledgeBase, hashing: HashEmbedder):
+    write_papers(kb.content)
+    leaving = threading.Event()
+
+    def tell(progress: Progress) -> None:
+        if progress.done == 1:
+            leaving.set()
+
+    with pytest.raises(Cancelled, match="goes on at the next start"):
+        ingest(kb, hashing, SPLITTING, tell=tell, leaving=leaving)
+    assert unfinished(kb)
+    assert not [row for row in kb.catalog.files() if row.state == "failed"]
+    assert ingest(kb, hashing, SPLITTING).failed == {}
+    assert not unfinished(kb)

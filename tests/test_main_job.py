@@ -161,7 +161,8 @@ def test_a_client_that_leaves_frees_the_model_also_before_its_first_word(program
     body = {**asked, "depth": "fast", "top_k": 5, "messages": [{"role": "user", "content": "What do the papers say about kills?"}]}
     with socket.create_connection(("127.0.0.1", program.ports["gateway"])) as connection:
         data = json.dumps(body).encode()
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(data)}\r\n"
+        head += "Content-Type: application/json\r\n\r\n"
         connection.sendall(head.encode() + data)
         until(lambda: busy() == 1, "the model works", 20)
     assert until(lambda: busy() == 0, "the slot is free", 10) < 3

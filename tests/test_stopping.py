@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from configs.settings import Settings
-from server.errors import Cancelled
+from server.errors import Cancelled, PaperError
 from server.llm import chat_model
 from server.stopping import Stop
 from server.types import Message
@@ -44,7 +44,7 @@ def test_a_silent_model_is_left_at_once(silent: tuple[Settings, threading.Event]
     def ask() -> None:
         try:
             list(chat_model.stream(settings, "m", [Message("user", "?")], temperature=0, max_tokens=5, stop=stop))
-        except Exception as exc:
+        except PaperError as exc:
             ends.append(exc)
 
     asking = threading.Thread(target=ask)
