@@ -12,7 +12,9 @@ from pathlib import Path
 def head(title: str) -> str:
     """Markdown lines that say where and with what a table was measured."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    changed = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=False).stdout.strip()
+    changed = subprocess.run(
+        ["git", "status", "--porcelain", ".", ":!benchmarks/results"], capture_output=True, text=True, check=False
+    ).stdout.strip()
     names = [line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
