@@ -142,9 +142,9 @@ def test_history_leaves_out_failures_and_what_is_long_ago() -> None:
     assert (messages[0].content, messages[-1].content, messages[-1].role) == ("q1", f"a{HISTORY_TURNS}", "assistant")
 
 
-def test_a_wrong_key_says_which_variable_to_set(client: Client, state: fake_api.State) -> None:
+def test_a_wrong_key_says_where_the_keys_are(client: Client, state: fake_api.State) -> None:
     state.key = fake_api.KEY
-    with pytest.raises(ClientError, match="PAPERPROOF_API_KEY"):
+    with pytest.raises(ClientError, match=r"server\.api_keys"):
         client.status()
     with Client(client.url, fake_api.KEY) as knowing:
         assert knowing.status().version == "0.1.0"
