@@ -59,7 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
     what.add_argument("-w", "--webui", action="store_true", help="web UI (port 8501) 网页界面")
     how = parser.add_argument_group("how 怎样启动")
     how.add_argument("-n", "--model-name", nargs="+", default=[], metavar="NAME", help="local models that workers serve 本地模型名称")
-    how.add_argument("-c", "--controller", metavar="URL", help="controller that workers register with 注册到的控制器")
+    how.add_argument("-c", "--controller", metavar="URL", help="controller on this machine that workers register with 注册到的本机控制器")
     how.add_argument("-q", "--quiet", action="store_true", help="no banner, no bars: troubles and one line 少输出")
     how.add_argument("-i", "--lite", action="store_true", help="no local worker 不启动本地模型")
     return parser

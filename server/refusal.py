@@ -2,7 +2,7 @@
 
 Support is the best cosine plus 0.2 x the largest share of the question's terms in one passage. Over 103 pairs of question and library
 (45 answerable; the others asked of the wrong library, or of none) its AUC is 0.95, of the cosine alone 0.87, of the terms alone 0.88.
-The thresholds are the highest that refuse none of the 45. Chinese questions have their own: asked about English papers, they share no
+The thresholds lie just below the lowest of the 45. Chinese questions have their own: asked about English papers, they share no
 terms, and e5 gives them higher cosines with everything. Embedding models that were not measured never refuse.
 """
 

@@ -2,7 +2,7 @@
 
 Each half scores every candidate of both lists, so nothing is missing in the sum: the cosine of a chunk is that of its best window,
 its word score is BM25 as a share of what a chunk with all the question's terms would get. A passage in another language than the
-question cannot share its words, so its word score is not held against it.
+question cannot share its words, so its word score is at least half of its dense one.
 """
 
 from __future__ import annotations

@@ -123,7 +123,9 @@ class Runtime:
         if name in self.shelf:
             raise Conflict(f"已存在同名知识库 {name}")
         chosen = embedding_model or self.embedders.default
-        if chosen != self.embedders.default and (chosen not in weights.WEIGHTS or weights.missing([chosen], self.settings.paths.models)):
+        language_models = {model.source for model in self.settings.llm.local.values()}
+        here = chosen in weights.WEIGHTS and not weights.missing([chosen], self.settings.paths.models)
+        if chosen != self.embedders.default and (chosen in language_models or not here):
             raise Invalid(f"no embedding model {chosen!r} here; this server runs {self.embedders.default}")
         embedder = self.embedders.get(chosen)
         return self.shelf.create(name, embedding=embedder.name, dimension=embedder.dimension, store=store, info=info)
@@ -135,18 +137,16 @@ class Runtime:
         self.jobs.cancel_all(name)
         self.shelf.delete(name)
 
-    def start_ingest(
-        self, name: str, *, files: Sequence[str] | None = None, kind: str = "increment", splitting: dict[str, int] | None = None
-    ) -> Job:
+    def start_ingest(self, name: str, *, files: Sequence[str] | None = None, kind: str = "increment") -> Job:
         """Bring a library up to date in the background; `kind` rebuild reads everything again."""
-        chosen = self.settings.splitting.model_copy(update=splitting or {})
+        splitting = self.settings.splitting
 
         def work(job: Job) -> Progress:
             job.say("waiting for the embedding model")
             kb = self.shelf.open(name)
             embedder = self.embedders.get(kb.facts.embedding, wait_s=WEIGHTS_PATIENCE_S, cancel=job.cancelled)
             return ingest(
-                kb, embedder, chosen, files=files, force=kind == "rebuild", tell=job.tell, cancel=job.cancelled, leaving=self._leaving
+                kb, embedder, splitting, files=files, force=kind == "rebuild", tell=job.tell, cancel=job.cancelled, leaving=self._leaving
             )
 
         self.shelf.open(name)  # NotFound reaches the caller, not the job

@@ -95,7 +95,8 @@ def test_vectors_of_another_dimension_are_refused_and_nothing_is_added(make: Mak
 
 
 def test_scores_are_plain_numbers_for_json(make: Make):
-    json.dumps(filled(make, range(3)).search(unit(0), 3))
+    found = filled(make, range(3)).search(unit(0), 3)
+    assert json.loads(json.dumps(found)) == [list(row) for row in found]
 
 
 class Machine(RuleBasedStateMachine):
