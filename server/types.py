@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 Language = Literal["en", "zh", "other"]
 BlockKind = Literal["paragraph", "table", "caption", "formula", "code", "reference", "footnote"]
+HiddenReason = Literal["invisible", "background colour", "tiny", "off the page", "covered"]
 FileState = Literal["queued", "reading", "embedding", "ready", "failed"]
 Depth = Literal["quotes", "fast", "careful"]
 
@@ -41,13 +42,16 @@ class Box(NamedTuple):
 class Block:
     """A paragraph, a table (one line a row, cells joined by " | "), a caption, a formula, a reference.
 
-    `spans` are sorted by start and do not overlap; empty for formats without pages.
+    `spans` are sorted by start; they do not overlap, but several may point at one place (a column's name in every row of a
+    table). Empty for formats without pages. `header_lines` leading lines of a table are repeated when it is cut; 0 when each row
+    names its columns.
     """
 
     kind: BlockKind
     text: str
     page: int
     spans: tuple[Span, ...] = ()
+    header_lines: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +65,48 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """Which paper a file is, as far as the file itself says; empty where it does not.
+
+    `doi` is lower case and starts with "10."; `arxiv_id` carries its version when it is printed ("2101.00001v2").
+    """
+
+    authors: tuple[str, ...] = ()
+    abstract: str = ""
+    year: int | None = None
+    doi: str = ""
+    arxiv_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """Text that a reader of the page cannot see: kept out of the document and reported with the file."""
+
+    text: str
+    reason: HiddenReason
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
-    """What a reader makes of a file. `pages` is 1 for formats without pages."""
+    """What a reader makes of a file. `pages` is 1 for formats without pages; `ocr_pages` are those read by optical recognition."""
 
     title: str
     pages: int
     language: Language
     sections: tuple[Section, ...]
     warnings: tuple[str, ...] = ()
+    identity: Identity = Identity()
+    hidden: tuple[Hidden, ...] = ()
+    ocr_pages: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """A stretch of one section, small enough to embed and to show.
 
-    `windows` are the overlapping (start, end) stretches of `text` that are embedded, one vector each; never empty.
+    `section_number` is the place of its section in Document.sections, from 0. `windows` are the overlapping (start, end) stretches
+    of `text` that are embedded, one vector each; never empty.
     """
 
     text: str
@@ -86,6 +117,7 @@ class Chunk:
     language: Language
     spans: tuple[Span, ...]
     windows: tuple[tuple[int, int], ...]
+    section_number: int = 0
 
 
 @dataclass(frozen=True, slots=True)

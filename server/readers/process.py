@@ -23,7 +23,7 @@ from typing import IO, Any
 
 from server import errors, readers
 from server.errors import Cancelled, PaperError, Unavailable, Unreadable
-from server.types import Block, Document, Section, Span
+from server.types import Block, Box, Document, Hidden, Identity, Section, Span
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES_PER_CHILD = 500  # then a fresh one, so that whatever leaks stays small
 _START_S = 60  # for a child to start, on a machine that is busy
 _GRACE_S = 5  # how much longer than the limit a child lives whose parent is gone
-_SENDABLE = {f"{kind.__module__}.{kind.__qualname__}": kind for kind in (Document, Section, Block, Span)}
+_SENDABLE = {f"{kind.__module__}.{kind.__qualname__}": kind for kind in (Document, Section, Block, Span, Box, Identity, Hidden)}
 
 
 class ReaderProcess:
