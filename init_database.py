@@ -53,7 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description="Build libraries from the papers under knowledge_base/NAME/content. 从 knowledge_base/名称/content 建立文库。",
-        epilog="Put papers into knowledge_base/NAME/content and run: python init_database.py --increment --kb-name NAME",
+        epilog="Put papers into knowledge_base/NAME/content and run: python init_database.py --increment --kb-name NAME. "
+        "How they are split is set under splitting in configs/settings.yaml 切分方式见 configs/settings.yaml 的 splitting",
     )
     parser.add_argument("--create-tables", action="store_true", help="create missing libraries, empty; nothing is read 建立空的知识库")
     parser.add_argument("-r", "--recreate-vs", action="store_true", help="read, split and embed every file again, from scratch 全部重建")
@@ -104,7 +105,7 @@ def _one(shelf: Shelf, name: str, embedder: Embedder, settings: Settings, option
         cancel = threading.Event()
         with tqdm(unit="file", desc=name, disable=None) as bar:
             try:
-                end = ingest(kb, embedder, settings.splitting, tell=lambda p: _show(bar, p), cancel=cancel)
+                end = ingest(kb, embedder, settings.splitting, tell=lambda p: _show(bar, p), cancel=cancel, readers=settings.readers)
             except KeyboardInterrupt:
                 print(f"\n{name}: interrupted; the next --increment goes on from here", file=sys.stderr)
                 return False
@@ -115,9 +116,15 @@ def _one(shelf: Shelf, name: str, embedder: Embedder, settings: Settings, option
     return not end.failed
 
 
+def _page(progress: Progress) -> str:
+    return f" page {progress.page} of {progress.of_pages} (OCR)" if progress.of_pages else ""
+
+
 def _show(bar: tqdm, progress: Progress) -> None:  # type: ignore[type-arg]  # tqdm is generic only in its stubs
     bar.total = progress.total
-    bar.set_postfix_str(f"{progress.pages} pages, {progress.chunks} chunks {progress.message} {progress.current[-40:]}", refresh=False)
+    bar.set_postfix_str(
+        f"{progress.pages} pages, {progress.chunks} chunks {progress.message} {progress.current[-40:]}{_page(progress)}", refresh=False
+    )
     bar.update(progress.done - bar.n)
 
 

@@ -145,10 +145,48 @@ class Embedding(_Block):
     threads: int = Field(0, ge=0, le=256, description="CPU threads for embedding; 0: all cores but one.")
 
 
-class Splitting(_Block):
-    """How sections become chunks."""
+class Readers(_Block):
+    """How files are read: in a process of their own, that can be stopped."""
 
-    chunk_tokens: int = Field(400, ge=32, le=8192, description="Most tokens of a chunk; a chunk never crosses a section.")
+    timeout_s: float = Field(120.0, gt=0, description="Longest time for a file, or for one page where OCR reads it.")
+    memory_mib: int = Field(2048, ge=512, description="Most memory that reading a file may take.")
+    passwords: tuple[SecretStr, ...] = Field((), description="Tried on encrypted PDFs. Set them in .env.")
+
+
+class Splitting(_Block):
+    """How sections become chunks; a chunk never crosses a section. A size that the splitter does not use must stay as it is."""
+
+    splitter: Literal["sections", "chinese_recursive", "markdown_headers", "tokens"] = Field(
+        "sections", description="sections, chinese_recursive (Langchain-Chatchat's), markdown_headers or tokens: see server/splitting."
+    )
+    chunk_tokens: int = Field(400, ge=32, le=8192, description="Most tokens of a chunk (all but chinese_recursive).")
+    chunk_size: int = Field(250, ge=20, le=20_000, description="Most characters of a chunk (chinese_recursive; Chatchat: CHUNK_SIZE).")
+    chunk_overlap: int = Field(
+        0,
+        ge=0,
+        description="Repeated from the chunk before, at most half of it: characters (chinese_recursive; OVERLAP_SIZE) or tokens (tokens).",
+    )
+    zh_title_enhance: bool = Field(False, description="Embed and index a chunk with its Chinese title in front; its text stays as it is.")
+
+    def sizes(self) -> dict[str, int]:
+        """The sizes that the splitter uses, by name; the chunk's own comes first."""
+        first = "chunk_size" if self.splitter == "chinese_recursive" else "chunk_tokens"
+        names = [first, "chunk_overlap"] if self.splitter in ("chinese_recursive", "tokens") else [first]
+        return {name: getattr(self, name) for name in names}
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Splitting:
+        used = self.sizes()
+        for name in ("chunk_tokens", "chunk_size", "chunk_overlap"):
+            default = type(self).model_fields[name].default
+            if name not in used and getattr(self, name) != default:
+                raise ValueError(
+                    f"{name} does nothing for the splitter {self.splitter}, which uses {' and '.join(used)}; leave it at {default}"
+                )
+        largest = next(iter(used.values())) // 2
+        if self.chunk_overlap > largest:
+            raise ValueError(f"chunk_overlap is {self.chunk_overlap}, but at most half a chunk may be repeated: {largest}")
+        return self
 
 
 class Retrieval(_Block):
@@ -173,6 +211,7 @@ class Settings(_Block):
     server: Server = Server()
     llm: LLM = LLM()
     embedding: Embedding = Embedding()
+    readers: Readers = Readers()
     splitting: Splitting = Splitting()
     retrieval: Retrieval = Retrieval()
     answering: Answering = Answering()

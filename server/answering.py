@@ -15,7 +15,7 @@ from server.proving import Proof
 from server.quoting import quotes
 from server.refusal import supported
 from server.retrieval import retrieve
-from server.splitting import estimate_tokens
+from server.splitting.counting import estimate_tokens
 from server.stopping import Stop
 from server.stores.words import question_terms
 from server.types import Answer, Citation, Depth, Message, Passage, Token

@@ -17,25 +17,30 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from filelock import FileLock, Timeout
+from pydantic import ValidationError
 
-from configs.settings import Splitting
+from configs.settings import Readers, Splitting
 from server.embedding import Embedder
-from server.errors import Cancelled, Invalid, PaperError, Unreadable
+from server.errors import Cancelled, Corrupt, Invalid, Locked, PaperError, Unreadable
 from server.knowledge_base import KnowledgeBase
 from server.readers.process import ReaderProcess
 from server.splitting import split
-from server.stores.catalog import Reading
+from server.stores.rows import FileRow, Reading
 from server.types import Chunk, Document
 
 log = logging.getLogger(__name__)
 POLL_S = 0.5  # so often a run looks whether it was cancelled while a file is read
+AS_DELIVERED = Readers()
 UNFINISHED = ("queued", "reading", "embedding")
-VERSION = 2  # raise it when readers or the splitter make other rows of the same file: libraries are then brought up to date
+VERSION = 3  # raise it when readers or the splitter make other rows of the same file: libraries are then brought up to date
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run stands; `left_s` is None until it can be told. `failed` holds file -> reason."""
+    """Where a run stands; `left_s` is None until it can be told. `failed` holds file -> reason.
+
+    `page` of `of_pages` is what OCR reads in the current file; 0 when nothing slow is read.
+    """
 
     total: int = 0
     done: int = 0
@@ -49,6 +54,8 @@ class Progress:
     seconds: float = 0.0
     left_s: float | None = None
     failed: dict[str, str] = field(default_factory=dict)
+    page: int = 0
+    of_pages: int = 0
 
 
 class _Run:
@@ -63,13 +70,13 @@ class _Run:
         self.bytes_total = self.bytes_done = 0
         self.failed: dict[str, str] = {}
 
-    def tell(self, current: str = "", message: str = "") -> Progress:
+    def tell(self, current: str = "", message: str = "", page: tuple[int, int] = (0, 0)) -> Progress:
         """Also where a run notices that it was cancelled. Raises Cancelled."""
         seconds = time.monotonic() - self._started
         left = seconds / self.bytes_done * (self.bytes_total - self.bytes_done) if self.bytes_done and seconds > 1 else None
         progress = Progress(
             *(self.total, self.done, self.read, self.unchanged, self.removed, self.pages, self.chunks),
-            *(current, message, seconds, left, dict(self.failed)),
+            *(current, message, seconds, left, dict(self.failed), *page),
         )
         self._tell(progress)
         if self._cancel.is_set():
@@ -89,9 +96,13 @@ def ingest(
     tell: Callable[[Progress], None] = lambda progress: None,
     cancel: threading.Event | None = None,
     leaving: threading.Event | None = None,
+    readers: Readers = AS_DELIVERED,
+    chosen: Splitting | None = None,
 ) -> Progress:
     """Bring the library up to date with content/, or only `files` of it; unchanged files cost a hash unless `force`.
 
+    `splitting` is how files are split that nobody has chosen another way for. `chosen` is that way for the files of this run, and is
+    remembered with each of them, unless it is what `splitting` says; None leaves them what they have.
     Files that cannot be read are in `failed` with their reasons, those of earlier runs too while they are unchanged. Raises Cancelled
     after `cancel` was set, or `leaving` (the program stops: what is queued stays queued, and the next start goes on with it); Invalid
     when the library was built with another embedding model.
@@ -99,9 +110,9 @@ def ingest(
     check_embedding(kb, embedder)
     run = _Run(tell, cancel or threading.Event(), leaving or threading.Event())
     with _only_one(kb, run):
-        todo = _plan(kb, recipe(embedder, splitting), files, force, run)
+        todo = _plan(kb, embedder, _Ways(splitting, chosen), files, force, run)
         try:
-            _work(kb, embedder, splitting, todo, run)
+            _work(kb, embedder, readers, todo, run)
         except Cancelled:
             if not run.leaving.is_set():
                 begun = [row.name for row in kb.catalog.files() if row.state in UNFINISHED]
@@ -114,7 +125,8 @@ def ingest(
 
 def recipe(embedder: Embedder, splitting: Splitting) -> str:
     """What made the rows of a file; rows made by another recipe are made again."""
-    return f"v{VERSION} {embedder.name} {splitting.chunk_tokens}"
+    sizes = "/".join(str(size) for size in splitting.sizes().values())
+    return f"v{VERSION} {embedder.name} {splitting.splitter} {sizes}" + " titles" * splitting.zh_title_enhance
 
 
 def check_embedding(kb: KnowledgeBase, embedder: Embedder) -> None:
@@ -151,8 +163,45 @@ class _only_one:
         self._lock.release()
 
 
-def _plan(kb: KnowledgeBase, made_by: str, files: Sequence[str] | None, force: bool, run: _Run) -> list[tuple[str, str, int]]:
-    """(name, sha256, bytes) of what must be read; rows of files that are gone are removed."""
+@dataclass(frozen=True, slots=True)
+class _Ways:
+    """How the files of a run are split: as chosen for this run, else as the file's row says, else by default."""
+
+    default: Splitting
+    chosen: Splitting | None
+
+    def of(self, row: FileRow | None) -> Splitting:
+        """The way of one file. Raises Corrupt when its row holds none."""
+        if self.chosen or not (row and row.splitting):
+            return self.chosen or self.default
+        try:
+            return Splitting.model_validate_json(row.splitting)
+        except ValidationError as exc:
+            raise Corrupt(
+                f"library.db does not say how {row.name} is to be split: {exc.errors()[0]['msg']}; upload the file again"
+            ) from exc
+
+    @property
+    def to_remember(self) -> str | None:
+        """What the rows of the files are to say from now on; None: what they say."""
+        if self.chosen is None:
+            return None
+        return "" if self.chosen == self.default else self.chosen.model_dump_json()
+
+
+@dataclass(frozen=True, slots=True)
+class _Todo:
+    """A file that must be read."""
+
+    name: str
+    sha256: str
+    bytes: int
+    splitting: Splitting
+    recipe: str
+
+
+def _plan(kb: KnowledgeBase, embedder: Embedder, ways: _Ways, files: Sequence[str] | None, force: bool, run: _Run) -> list[_Todo]:
+    """What must be read; rows of files that are gone are removed."""
     present = kb.names()
     rows = {row.name: row for row in kb.catalog.files()}
     if files is None:
@@ -163,7 +212,8 @@ def _plan(kb: KnowledgeBase, made_by: str, files: Sequence[str] | None, force: b
     wanted = present if files is None else sorted(set(files) & set(present))
     run.failed |= {name: "the file is not there" for name in files or () if name not in present}
     run.total = len(wanted)
-    todo = []
+    todo: list[_Todo] = []
+    remember = ways.to_remember
     for name in wanted:
         run.tell(name, "comparing")
         try:
@@ -173,33 +223,39 @@ def _plan(kb: KnowledgeBase, made_by: str, files: Sequence[str] | None, force: b
             run.done += 1
             continue
         row = rows.get(name)
-        if row and not force and row.state in ("ready", "failed") and (row.sha256, row.recipe) == (sha, made_by):
+        splitting = ways.of(row)
+        made_by = recipe(embedder, splitting)
+        known = row and not force and row.state in ("ready", "failed") and remember in (None, row.splitting)
+        if row and known and (row.sha256, row.recipe) == (sha, made_by):
             run.done += 1
             run.unchanged += 1
             if row.state == "failed":
                 run.failed[name] = row.reason
             continue
         run.bytes_total += size
-        todo.append((name, sha, size))
-    kb.catalog.queue([name for name, _, _ in todo])
+        todo.append(_Todo(name, sha, size, splitting, made_by))
+    kb.catalog.queue([item.name for item in todo], remember)
     return todo
 
 
-def _work(kb: KnowledgeBase, embedder: Embedder, splitting: Splitting, todo: Sequence[tuple[str, str, int]], run: _Run) -> None:
-    made_by = recipe(embedder, splitting)
-    with ReaderProcess() as reader, contextlib.closing(_read_ahead(kb, reader, todo, run)) as documents:
-        for (name, sha, size), document in documents:
-            started = time.monotonic()
+def _work(kb: KnowledgeBase, embedder: Embedder, readers: Readers, todo: Sequence[_Todo], run: _Run) -> None:
+    passwords = [password.get_secret_value() for password in readers.passwords]
+    process = ReaderProcess(timeout_s=readers.timeout_s, memory_mib=readers.memory_mib)
+    with (
+        process as reader,
+        contextlib.closing(_read_ahead(kb, partial(reader.read, passwords=passwords), reader.close, todo, run)) as documents,
+    ):
+        for item, document in documents:
+            name, started = item.name, time.monotonic()
             try:
                 if isinstance(document, PaperError):
                     raise document
-                chunks = split(document, chunk_tokens=splitting.chunk_tokens, count_tokens=embedder.count_tokens)
+                chunks = split(document, item.splitting, embedder.count_tokens)
                 if not chunks:
                     raise Unreadable("no text was found in it")
                 kb.catalog.mark([name], "embedding")
                 vectors = embedder.embed_documents(_window_texts(chunks), partial(_embedding, run, name))
-                reading = Reading(document.title or name, document.language, document.pages, size, sha, made_by, document.warnings)
-                kb.catalog.replace(name, reading, chunks, vectors)
+                kb.catalog.replace(name, _reading(item, document), chunks, vectors)
                 run.read += 1
                 run.pages += document.pages
                 run.chunks += len(chunks)
@@ -214,9 +270,9 @@ def _work(kb: KnowledgeBase, embedder: Embedder, splitting: Splitting, todo: Seq
             except Cancelled:
                 raise
             except PaperError as exc:
-                if isinstance(exc, Unreadable):  # the file's own fault: it is not read again until it changes
-                    kb.catalog.fail(name, str(exc), sha, made_by)
-                else:  # ours: its old chunks stay, and the next run tries again
+                if isinstance(exc, Unreadable) and not isinstance(exc, Locked):  # its own fault: not read again until it changes
+                    kb.catalog.fail(name, str(exc), item.sha256, item.recipe)
+                else:  # its old chunks stay, and the next run tries again
                     kb.catalog.mark([name], "failed", str(exc))
                 run.failed[name] = str(exc)
                 log.warning("failed kb=%s file=%s reason=%s", kb.name, name, exc)
@@ -225,35 +281,47 @@ def _work(kb: KnowledgeBase, embedder: Embedder, splitting: Splitting, todo: Seq
                 run.failed[name] = f"internal error ({type(exc).__name__}: {exc}); the log has the details"
                 kb.catalog.mark([name], "failed", run.failed[name])
             run.done += 1
-            run.bytes_done += size
+            run.bytes_done += item.bytes
             run.tell(name)
 
 
-def _read_ahead(
-    kb: KnowledgeBase, reader: ReaderProcess, todo: Sequence[tuple[str, str, int]], run: _Run
-) -> Generator[tuple[tuple[str, str, int], Document | PaperError]]:
-    """Each file with its document or the reason why there is none; the next file is read while the last one is embedded."""
+class _FileReading:
+    """Reads one file in another thread; `page` is where it stands when it reads slowly."""
 
-    def read(name: str) -> Document | PaperError:
-        kb.catalog.mark([name], "reading")
+    def __init__(self, kb: KnowledgeBase, read: Callable[..., Document], name: str) -> None:
+        self._kb, self._read, self._name = kb, read, name
+        self.page = (0, 0)
+
+    def __call__(self) -> Document | PaperError:
+        """The document, or the reason why there is none."""
+        self._kb.catalog.mark([self._name], "reading")
         try:
-            return reader.read(kb.existing(name))
+            return self._read(self._kb.existing(self._name), tell=self._tell)
         except PaperError as exc:
             return exc
 
+    def _tell(self, page: int, pages: int) -> None:
+        self.page = (page, pages)
+
+
+def _read_ahead(
+    kb: KnowledgeBase, read: Callable[..., Document], stop: Callable[[], None], todo: Sequence[_Todo], run: _Run
+) -> Generator[tuple[_Todo, Document | PaperError]]:
+    """Each file with its document or the reason why there is none; the next file is read while the last one is embedded."""
     with ThreadPoolExecutor(1, thread_name_prefix="read") as ahead:
-        coming = ahead.submit(read, todo[0][0]) if todo else None
+        readings = [_FileReading(kb, read, item.name) for item in todo]
+        coming = ahead.submit(readings[0]) if todo else None
         try:
             for place, item in enumerate(todo):
                 assert coming is not None  # noqa: S101 - there is one submitted for each item
                 while not coming.done():
-                    run.tell(item[0], "reading")
+                    run.tell(item.name, "reading", readings[place].page)
                     wait([coming], timeout=POLL_S)
                 document = coming.result()
-                coming = ahead.submit(read, todo[place + 1][0]) if place + 1 < len(todo) else None
+                coming = ahead.submit(readings[place + 1]) if place + 1 < len(todo) else None
                 yield item, document
         except BaseException:
-            reader.close()  # else the pool waits for a slow file
+            stop()  # else the pool waits for a slow file
             raise
 
 
@@ -262,7 +330,22 @@ def _embedding(run: _Run, name: str, _finished: int) -> None:
 
 
 def _window_texts(chunks: Sequence[Chunk]) -> list[str]:
-    return [" ".join(chunk.text[start:end].split()) for chunk in chunks for start, end in chunk.windows]
+    return [" ".join((chunk.prefix + chunk.text[start:end]).split()) for chunk in chunks for start, end in chunk.windows]
+
+
+def _reading(item: _Todo, document: Document) -> Reading:
+    return Reading(
+        title=document.title or item.name,
+        language=document.language,
+        pages=document.pages,
+        bytes=item.bytes,
+        sha256=item.sha256,
+        recipe=item.recipe,
+        warnings=document.warnings,
+        identity=document.identity,
+        hidden=document.hidden,
+        ocr_pages=document.ocr_pages,
+    )
 
 
 def _hash(kb: KnowledgeBase, name: str) -> tuple[str, int]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from server.citations import MOST_CITATIONS, cite, locate
 from server.language import is_wide
-from server.splitting import sentences
+from server.splitting.sentences import sentences
 from server.stores.words import question_terms
 from server.types import Citation, Passage
 

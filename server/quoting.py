@@ -14,7 +14,7 @@ from server.citations import LONGEST_QUOTE_WORDS, MOST_CITATIONS, cite, word_cou
 from server.embedding import Embedder
 from server.knowledge_base import KnowledgeBase
 from server.language import language_of
-from server.splitting import sentences
+from server.splitting.sentences import sentences
 from server.stores.words import question_terms, segment
 from server.types import Citation, Passage
 

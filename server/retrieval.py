@@ -8,7 +8,7 @@ question cannot share its words, so its word score is at least half of its dense
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from configs.settings import Retrieval
@@ -29,7 +29,8 @@ def retrieve(
 ) -> list[Passage]:
     """The `top_k` best passages, best first, of the library or of the named files of it.
 
-    `score` is in 0..1 (fused), `similarity` the cosine. Raises Invalid when the library was built with another embedding model.
+    `score` is in 0..1 (fused), `similarity` the cosine; of passages with the same text, as copies of a paper have, one.
+    Raises Invalid when the library was built with another embedding model.
     """
     check_embedding(kb, embedder)
     vector = embedder.embed_query(question)
@@ -57,7 +58,7 @@ def retrieve(
         settings.dense_weight,
     )
     scores = {chunk: score * (REFERENCE if passages[chunk].kind == "reference" else 1.0) for chunk, score in scores.items()}
-    best = sorted(passages, key=lambda chunk: (-scores[chunk], chunk))[: top_k or settings.top_k]
+    best = _different(sorted(passages, key=lambda chunk: (-scores[chunk], chunk)), passages)[: top_k or settings.top_k]
     return [replace(passages[chunk], score=scores[chunk], similarity=cosines.get(chunk, 0.0)) for chunk in best]
 
 
@@ -79,6 +80,14 @@ def fused(
 def ideal_word_score(total: int, frequencies: Sequence[int]) -> float:
     """The BM25 score of a chunk of average length that holds every term once: the sum of the terms' weights, as FTS5 has them."""
     return sum(max(1e-6, math.log((total - n + 0.5) / (n + 0.5))) for n in frequencies) or 1e-6
+
+
+def _different(chunks: Sequence[int], passages: Mapping[int, Passage]) -> list[int]:
+    """`chunks` without those whose text an earlier one of the same kind has."""
+    first: dict[tuple[str, str], int] = {}
+    for chunk in chunks:
+        first.setdefault((passages[chunk].kind, passages[chunk].text), chunk)
+    return list(first.values())
 
 
 def _best_windows(kb: KnowledgeBase, chunks: Sequence[int], vector: Vectors) -> dict[int, float]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from configs.settings import ROOT, Settings
+from configs.settings import ROOT, Settings, Splitting
 from server import embedding, weights
 from server.embedding import Embedder
 from server.errors import Conflict, Invalid, NotFound, PaperError, StillLoading, Unavailable
@@ -137,8 +137,10 @@ class Runtime:
         self.jobs.cancel_all(name)
         self.shelf.delete(name)
 
-    def start_ingest(self, name: str, *, files: Sequence[str] | None = None, kind: str = "increment") -> Job:
-        """Bring a library up to date in the background; `kind` rebuild reads everything again."""
+    def start_ingest(
+        self, name: str, *, files: Sequence[str] | None = None, kind: str = "increment", chosen: Splitting | None = None
+    ) -> Job:
+        """Bring a library up to date in the background; `kind` rebuild reads everything again, `chosen` is as in `ingest`."""
         splitting = self.settings.splitting
 
         def work(job: Job) -> Progress:
@@ -146,7 +148,16 @@ class Runtime:
             kb = self.shelf.open(name)
             embedder = self.embedders.get(kb.facts.embedding, wait_s=WEIGHTS_PATIENCE_S, cancel=job.cancelled)
             return ingest(
-                kb, embedder, splitting, files=files, force=kind == "rebuild", tell=job.tell, cancel=job.cancelled, leaving=self._leaving
+                kb,
+                embedder,
+                splitting,
+                files=files,
+                force=kind == "rebuild",
+                tell=job.tell,
+                cancel=job.cancelled,
+                leaving=self._leaving,
+                readers=self.settings.readers,
+                chosen=chosen,
             )
 
         self.shelf.open(name)  # NotFound reaches the caller, not the job
@@ -172,7 +183,8 @@ class Runtime:
                 marker.touch()
             kb = self.shelf.open(SAMPLES)
             own = self.embedders.get(kb.facts.embedding, wait_s=WEIGHTS_PATIENCE_S, cancel=job.cancelled)
-            return ingest(kb, own, self.settings.splitting, tell=job.tell, cancel=job.cancelled, leaving=self._leaving)
+            readers = self.settings.readers
+            return ingest(kb, own, self.settings.splitting, tell=job.tell, cancel=job.cancelled, leaving=self._leaving, readers=readers)
 
         return self.jobs.start(SAMPLES, "increment", work)
 

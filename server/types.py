@@ -106,7 +106,8 @@ class Chunk:
     """A stretch of one section, small enough to embed and to show.
 
     `section_number` is the place of its section in Document.sections, from 0. `windows` are the overlapping (start, end) stretches
-    of `text` that are embedded, one vector each; never empty.
+    of `text` that are embedded, one vector each; never empty. The first `repeated` characters of `text` stand in an earlier chunk of
+    the section too. `prefix` is put in front of what is embedded and indexed, and never shown.
     """
 
     text: str
@@ -118,6 +119,8 @@ class Chunk:
     spans: tuple[Span, ...]
     windows: tuple[tuple[int, int], ...]
     section_number: int = 0
+    repeated: int = 0
+    prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,8 @@ class Passage:
     score: float
     similarity: float
     metadata: dict[str, object] = field(default_factory=dict)
+    section_number: int = 0
+    repeated: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from configs.settings import ROOT
 TIERS: tuple[tuple[str, ...], ...] = (
     ("configs.profiles", "server.types", "server.errors", "server.log_excerpt", "server.trees"),
     ("configs.settings", "server.language"),
-    ("server.registry", "server.processes", "server.ports", "server.weights_e5"),
+    ("server.registry", "server.processes", "server.ports", "server.weights_e5", "server.identity", "server.image_file"),
     ("server.weights",),
     ("server.stopping",),
     ("server.readers", "server.splitting", "server.embedding", "server.stores", "server.llm", "server.page_image"),
@@ -41,12 +41,32 @@ HOMES = {  # library -> where it may be imported
     "streamlit": ("webui",),
     "faiss": ("server.stores",),
     "sqlite3": ("server.stores",),
-    "pymupdf": ("server.readers", "server.page_image"),
+    "pymupdf": ("server.readers", "server.page_image", "server.image_file"),
+    "rapidocr": ("server.readers",),
+    "PIL": ("server.image_file",),
+    "lxml": ("server.readers",),
+    "pptx": ("server.readers",),
+    "openpyxl": ("server.readers",),
+    "xlrd": ("server.readers",),
+    "striprtf": ("server.readers",),
+    "oxmsg": ("server.readers",),
+    "olefile": ("server.readers",),
     "torch": ("server.embedding", "server.launch", "server.serving"),
     "sentence_transformers": ("server.embedding",),
     "xllamacpp": ("server.serving",),
 }
-HEAVY = ("torch", "transformers", "sentence_transformers", "pymupdf", "streamlit", "faiss", "fastchat", "xllamacpp", "langchain_openai")
+HEAVY = (
+    "torch",
+    "transformers",
+    "sentence_transformers",
+    "pymupdf",
+    "streamlit",
+    "faiss",
+    "fastchat",
+    "xllamacpp",
+    "langchain_openai",
+    "rapidocr",
+)
 LONGEST_FILE = 400  # lines
 
 

@@ -23,7 +23,7 @@ def test_the_readme_names_both_commands(readme: str) -> None:
 
 def test_the_readme_has_a_line_for_every_file_with_that_files_own_words() -> None:
     listed = dict(re.findall(r"^\| `([^`]+)` \| (.+) \|$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M))
-    shown = {"server/readers/__init__.py", "server/stores/__init__.py", "startup.py", "init_database.py"}
+    shown = {"server/readers/__init__.py", "server/splitting/__init__.py", "server/stores/__init__.py", "startup.py", "init_database.py"}
     for folder in ("configs", "server", "webui", "benchmarks"):
         shown |= {p.relative_to(ROOT).as_posix() for p in (ROOT / folder).rglob("*.py") if p.name != "__init__.py"}
     assert set(listed) == shown

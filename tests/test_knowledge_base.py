@@ -15,7 +15,7 @@ import pytest
 from configs.settings import ROOT
 from server.errors import Conflict, Corrupt, Forbidden, Invalid, NotFound, PaperError
 from server.knowledge_base import KnowledgeBase, Shelf
-from server.stores.catalog import Reading
+from server.stores.rows import Reading
 from server.types import Chunk
 from tests.hash_embedder import HashEmbedder
 

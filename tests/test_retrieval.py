@@ -13,7 +13,7 @@ from configs.settings import Retrieval
 from server.errors import Invalid
 from server.knowledge_base import KnowledgeBase
 from server.retrieval import fused, ideal_word_score, retrieve
-from server.stores.catalog import Reading
+from server.stores.rows import Reading
 from server.types import BlockKind, Chunk, Language
 from tests.hash_embedder import HashEmbedder
 
@@ -106,6 +106,14 @@ def test_only_the_named_files_are_searched(kb: KnowledgeBase):
     fill(kb, "c", ["lion"])
     assert texts_of(kb, "zebra", files=["b", "c"]) == ["zebra three", "lion"]
     assert texts_of(kb, "zebra", files=["nowhere"]) == []
+
+
+def test_copies_of_a_paper_do_not_take_the_places_of_other_papers(kb: KnowledgeBase):
+    for file in ("a.md", "copy.md", "copy2.md"):
+        fill(kb, file, ["kiwis grow in gardens", "melons grow in fields"])
+    fill(kb, "other.md", ["kiwis are green"])
+    assert texts_of(kb, "kiwis", top_k=3) == ["kiwis grow in gardens", "kiwis are green", "melons grow in fields"]
+    assert {p.file for p in retrieve(kb, HashEmbedder(), "kiwis", DEFAULTS, files=["copy.md"])} == {"copy.md"}
 
 
 def test_top_k_counts_passages_not_windows(kb: KnowledgeBase):

@@ -145,7 +145,10 @@ def test_an_unknown_key_of_the_environment_names_the_nearest(monkeypatch: pytest
 
 def test_an_unknown_key_that_is_near_nothing_names_all(yaml_file: Path):
     yaml_file.write_text("splitting: {zzzz: 1}", encoding="utf-8")
-    assert refused() == f"unknown setting splitting.zzzz in {yaml_file}; known: chunk_tokens"
+    assert (
+        refused()
+        == f"unknown setting splitting.zzzz in {yaml_file}; known: splitter, chunk_tokens, chunk_size, chunk_overlap, zh_title_enhance"
+    )
 
 
 @pytest.mark.parametrize("overrides", [{"llm": {"local": {"m": {"source": "x", "enginee": "llama_cpp"}}}}, {"retrieval": {"topk": 3}}])
@@ -225,3 +228,38 @@ def test_a_block_that_is_set_as_a_whole_and_in_part_is_refused_not_a_crash(monke
     monkeypatch.setenv("PAPERPROOF_SERVER", "5")
     monkeypatch.setenv("PAPERPROOF_SERVER__API_PORT", "7862")
     assert "PAPERPROOF_SERVER" in refused()
+
+
+@pytest.mark.parametrize(
+    ("splitting", "reason"),
+    [
+        ({"chunk_overlap": 50}, "chunk_overlap does nothing for the splitter sections, which uses chunk_tokens; leave it at 0"),
+        (
+            {"splitter": "markdown_headers", "chunk_size": 300},
+            "chunk_size does nothing for the splitter markdown_headers, which uses chunk_tokens; leave it at 250",
+        ),
+        ({"splitter": "tokens", "chunk_size": 300}, "chunk_size does nothing for the splitter tokens, which uses chunk_tokens and"),
+        (
+            {"splitter": "chinese_recursive", "chunk_tokens": 300},
+            "chunk_tokens does nothing for the splitter chinese_recursive, which uses chunk_size and chunk_overlap; leave it at 400",
+        ),
+        ({"splitter": "tokens", "chunk_overlap": 201}, "chunk_overlap is 201, but at most half a chunk may be repeated: 200"),
+        ({"splitter": "chinese_recursive", "chunk_overlap": 126}, "chunk_overlap is 126, but at most half a chunk may be repeated: 125"),
+        ({"splitter": "magic"}, "splitting.splitter: Input should be 'sections', 'chinese_recursive', 'markdown_headers' or 'tokens'"),
+    ],
+)
+def test_a_size_that_the_splitter_does_not_use_is_refused_and_so_is_one_that_does_not_fit(splitting: dict[str, Any], reason: str):
+    assert reason in refused({"splitting": splitting})
+
+
+@pytest.mark.parametrize(
+    ("splitting", "sizes"),
+    [
+        ({}, {"chunk_tokens": 400}),
+        ({"splitter": "markdown_headers", "chunk_tokens": 2000}, {"chunk_tokens": 2000}),
+        ({"splitter": "tokens", "chunk_overlap": 200}, {"chunk_tokens": 400, "chunk_overlap": 200}),
+        ({"splitter": "chinese_recursive", "chunk_size": 100, "chunk_overlap": 50}, {"chunk_size": 100, "chunk_overlap": 50}),
+    ],
+)
+def test_a_splitter_takes_its_own_sizes(splitting: dict[str, Any], sizes: dict[str, int]):
+    assert load_settings({"splitting": splitting}).splitting.sizes() == sizes

@@ -9,33 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.language import display_width, language_of
-from server.splitting import estimate_tokens, sentences, split, window_bounds
-from server.types import Block, BlockKind, Chunk, Document, Section, Span
-
-
-def words(text: str) -> int:
-    """A token counter for tests: Latin words and Chinese characters."""
-    return sum(len(part) if display_width(part[0]) == 2 else 1 for part in text.split())
-
-
-def block(text: str, kind: BlockKind = "paragraph", page: int = 1) -> Block:
-    """A block with a span for each word; the word that begins at character n is printed at x = n."""
-    spans: list[Span] = []
-    at = 0
-    for part in text.split():
-        at = text.index(part, at)
-        spans.append(Span(at, at + len(part), page, at, 0, at + display_width(part), 10))
-        at += len(part)
-    return Block(kind, text, page, tuple(spans))
-
-
-def document(*sections: tuple[str, list[Block]]) -> Document:
-    return Document("t", 1, "en", tuple(Section(1, (name,), 1, tuple(blocks)) for name, blocks in sections))
+from server.language import language_of
+from server.splitting import split
+from server.splitting.counting import LONGEST_CHUNK, estimate_tokens
+from server.splitting.sentences import sentences
+from server.splitting.windows import window_bounds
+from server.types import Block, Chunk, Span
+from tests.splitting import assert_covers, block, document, sized, words
 
 
 def cut(blocks: list[Block], budget: int) -> list[Chunk]:
-    return split(document(("s", blocks)), chunk_tokens=budget, count_tokens=words)
+    return split(document(("s", blocks)), sized("sections", budget), words)
 
 
 def test_paragraphs_share_a_chunk_up_to_the_budget() -> None:
@@ -45,8 +29,8 @@ def test_paragraphs_share_a_chunk_up_to_the_budget() -> None:
 
 
 def test_chunk_never_crosses_a_section() -> None:
-    chunks = split(document(("a", [block("one.")]), ("b", [block("two.")]), ("c", [])), chunk_tokens=99, count_tokens=words)
-    assert [(chunk.section, chunk.text) for chunk in chunks] == [(("a",), "one."), (("b",), "two.")]
+    chunks = split(document(("a", [block("one.")]), ("c", []), ("b", [block("two.")])), sized("sections", 99), words)
+    assert [(chunk.section, chunk.section_number, chunk.text) for chunk in chunks] == [(("a",), 0, "one."), (("b",), 2, "two.")]
 
 
 def test_long_paragraph_is_cut_at_sentences_then_clauses_then_words() -> None:
@@ -62,7 +46,7 @@ def test_long_paragraph_is_cut_at_sentences_then_clauses_then_words() -> None:
 def test_spans_move_with_their_words() -> None:
     first, second = cut([block("one two."), block("Three four. Five six seven.", page=2)], 4)
     assert first.text == "one two.\nThree four."
-    assert [(first.text[span.start : span.end], span.x0) for span in first.spans] == [("one", 0), ("two.", 4), ("Three", 0), ("four.", 6)]
+    assert [(first.text[span.start : span.end], span.x0) for span in first.spans] == [("one", 0), ("two.", 8), ("Three", 0), ("four.", 12)]
     assert (first.page, first.page_end, second.page, second.page_end) == (1, 2, 2, 2)
     assert [second.text[span.start : span.end] for span in second.spans] == ["Five", "six", "seven."]
 
@@ -75,7 +59,7 @@ def test_line_of_chinese_that_is_cut_keeps_its_share_of_the_box() -> None:
 
 
 def test_table_keeps_rows_whole_and_repeats_its_header() -> None:
-    table = block("name | size\nalpha | 1\nbeta | 2\ngamma | 3", "table")
+    table = block("name | size\nalpha | 1\nbeta | 2\ngamma | 3", "table", header_lines=1)
     chunks = cut([block("Table 1: sizes", "caption"), table], 9)
     assert [chunk.text for chunk in chunks] == [
         "Table 1: sizes",
@@ -83,7 +67,27 @@ def test_table_keeps_rows_whole_and_repeats_its_header() -> None:
         "name | size\ngamma | 3",
     ]
     assert [chunk.kind for chunk in chunks] == ["caption", "table", "table"]
+    assert [chunk.repeated for chunk in chunks] == [0, 0, len("name | size")]
     assert [chunks[2].text[span.start : span.end] for span in chunks[2].spans][:3] == ["name", "|", "size"]
+
+
+def test_header_of_two_lines_is_repeated_and_one_above_a_third_of_a_chunk_is_not() -> None:
+    text = "a | b\nc | d\n1 | 2\n3 | 4\n5 | 6\n7 | 8"
+    assert [chunk.text for chunk in cut([block(text, "table", header_lines=2)], 18)] == [text]
+    parts = cut([block(text + "\n9 | 9", "table", header_lines=2)], 18)
+    assert [(chunk.text, chunk.repeated) for chunk in parts] == [(text, 0), ("a | b\nc | d\n9 | 9", len("a | b\nc | d"))]
+    assert [chunk.text for chunk in cut([block("a | b\nc | d\n1 | 2", "table", header_lines=2)], 8)] == ["a | b\nc | d", "1 | 2"]
+
+
+def test_rows_that_name_their_columns_are_not_headed_by_the_first_one() -> None:
+    chunks = cut([block("name: a | n: 1\nname: b | n: 2\nname: c | n: 3", "table")], 11)
+    assert [(chunk.text, chunk.repeated) for chunk in chunks] == [("name: a | n: 1\nname: b | n: 2", 0), ("name: c | n: 3", 0)]
+
+
+def test_a_word_of_any_length_that_is_one_token_does_not_give_an_endless_chunk() -> None:
+    chunks = split(document(("s", [Block("paragraph", "x" * 200_000, 1)])), sized("sections", 400), lambda text: 1)
+    assert max(len(chunk.text) for chunk in chunks) == LONGEST_CHUNK
+    assert sum(len(chunk.text) for chunk in chunks) == 200_000
 
 
 def test_references_and_tables_do_not_share_chunks_with_text() -> None:
@@ -167,58 +171,11 @@ def test_estimate_is_on_the_safe_side() -> None:
     assert estimate_tokens("") == 0
 
 
-PIECES = st.sampled_from(
-    ["word", "Longer", "et al.", "Fig. 3", "0.5", "end.", "Next", "中文", "句子。", "，逗号", "(x)", "\n", "https://a.b/c?d=e", "字" * 30]
-)
-TEXTS = st.lists(PIECES, min_size=1, max_size=40).map(" ".join)
-KINDS = st.sampled_from(["paragraph", "caption", "formula", "code", "reference", "footnote"])
-
-
-@given(st.lists(st.builds(block, TEXTS, KINDS), max_size=6), st.integers(1, 30))
-def test_splitting_loses_nothing_and_keeps_its_promises(blocks: list[Block], budget: int) -> None:
-    chunks = cut(blocks, budget)
-    assert "".join("".join(chunk.text.split()) for chunk in chunks) == "".join("".join(part.text.split()) for part in blocks)
-    printed = [part.text[span.start : span.end] for part in blocks for span in part.spans]
-    assert "".join(chunk.text[span.start : span.end] for chunk in chunks for span in chunk.spans) == "".join(printed)
-    for chunk in chunks:
-        assert words(chunk.text) <= budget or len(chunk.text) == 1
-        assert chunk.text == chunk.text.strip()
-        starts = [span.start for span in chunk.spans]
-        assert starts == sorted(starts)
-        assert all(0 <= span.start < span.end <= len(chunk.text) for span in chunk.spans)
-        covers(chunk.text, chunk.windows)
-
-
-@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=30), st.integers(4, 40))
-def test_table_chunks_repeat_the_header_and_lose_no_row(rows: list[tuple[int, int]], budget: int) -> None:
-    header, *lines = lines_of = ["a | b", *(f"{first} | {second}" for first, second in rows)]
-    chunks = cut([block("\n".join(lines_of), "table")], budget)
-    found = [chunk.text.split("\n") for chunk in chunks]
-    if budget >= 9:
-        assert all(part[0] == header for part in found)
-        assert [line for part in found for line in part[1:]] == lines
-    else:
-        assert "".join("".join(part) for part in found).replace(" ", "").startswith("a|b")
-
-
-def covers(text: str, windows: tuple[tuple[int, int], ...]) -> None:
-    assert windows
-    assert windows[0][0] == 0
-    assert windows[-1][1] == len(text)
-    for (start, end), (following, _) in itertools.pairwise(windows):
-        assert start < following <= end or not text[end:following].strip()
-    for start, end in windows:
-        assert start == 0 or not (
-            text[start - 1].isascii() and text[start - 1].isalnum() and text[start].isascii() and text[start].isalnum()
-        )
-        assert end == len(text) or not (text[end - 1].isascii() and text[end - 1].isalnum() and text[end].isascii() and text[end].isalnum())
-
-
 @given(st.text(max_size=2000))
 def test_windows_cover_any_text(text: str) -> None:
     stripped = text.strip()
     if stripped:
-        covers(stripped, tuple(window_bounds(stripped)))
+        assert_covers(stripped, tuple(window_bounds(stripped)))
 
 
 @given(st.text(max_size=300))
@@ -232,7 +189,7 @@ def test_huge_paragraph_is_cut_in_linear_time() -> None:
     for unit in ("An ordinary sentence of eight words stands here. ", "no-spaces-and-no-sentences", "长句子没有标点", "......"):
         text = (unit * 40_000)[:200_000].strip()
         started = time.process_time()
-        chunks = split(document(("s", [Block("paragraph", text, 1)])), chunk_tokens=400, count_tokens=estimate_tokens)
+        chunks = split(document(("s", [Block("paragraph", text, 1)])), sized("sections", 400), estimate_tokens)
         assert time.process_time() - started < 5
         assert sum(len("".join(chunk.text.split())) for chunk in chunks) == len("".join(text.split()))
         assert max(estimate_tokens(chunk.text) for chunk in chunks) <= 400

@@ -114,10 +114,10 @@ class Client:
         """The files of a library with their states."""
         return self._value(list[Document], self._send("GET", f"{_library(kb)}/documents"))
 
-    def upload(self, kb: str, files: Sequence[tuple[str, BinaryIO]], *, override: bool = False) -> Job:
-        """Send (name, opened file) pairs to a library; the answer is the job that reads them."""
+    def upload(self, kb: str, files: Sequence[tuple[str, BinaryIO]], *, override: bool = False, password: str = "") -> Job:
+        """Send (name, opened file) pairs to a library; the answer is the job that reads them. `password` opens encrypted PDFs."""
         parts = [("files", (name, file, "application/octet-stream")) for name, file in files]
-        data = {"override": "true" if override else "false"}
+        data = {"override": "true" if override else "false", "password": password}
         timeout = httpx2.Timeout(self._silence_s, connect=5.0)
         return self._value(Job, self._send("POST", f"{_library(kb)}/documents", files=parts, data=data, timeout=timeout))
 

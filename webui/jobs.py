@@ -71,6 +71,8 @@ def progress_words(job: Job) -> str:
     parts = [t("job.progress", done=job.done, total=job.total)]
     if job.current:
         parts.append(t("job.current", file=job.current))
+    if job.of_pages:
+        parts.append(t("job.page", page=job.page, pages=job.of_pages))
     if job.left_s is not None:
         parts.append(t("job.left", time=duration(language(), job.left_s)))
     return " · ".join(parts)

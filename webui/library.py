@@ -80,11 +80,12 @@ def _upload(kb: Library) -> None:
     with st.container(key="upload_row", horizontal=True, vertical_alignment="center"):
         sent = st.button(t("upload.start"), key="upload", type="primary", disabled=kb.job is not None or not files)
         override = st.checkbox(t("upload.override"), key="override")
+    password = st.text_input(t("upload.password"), type="password", key="password", help=t("upload.password_help"), max_chars=200)
     if not sent or not files:
         return
     try:
         with st.spinner(t("upload.sending", count=len(files))):
-            job = api().upload(kb.name, [(file.name, file) for file in files], override=override)
+            job = api().upload(kb.name, [(file.name, file) for file in files], override=override, password=password)
     except ClientError as exc:
         explain(exc)
         return
@@ -105,6 +106,8 @@ def _documents(kb: str, *, live: bool) -> None:
         return
     columns = {
         "title": st.column_config.TextColumn(t("docs.title"), width=225),
+        "authors": st.column_config.TextColumn(t("docs.authors"), width=120),
+        "year": st.column_config.NumberColumn(t("docs.year"), width=60, format="%d"),
         "file": st.column_config.TextColumn(t("docs.file"), width=155),
         "state": st.column_config.TextColumn(t("docs.state"), width=75),
         "reason": st.column_config.TextColumn(t("docs.reason"), width=180),
@@ -129,8 +132,14 @@ def _documents(kb: str, *, live: bool) -> None:
 
 def _row(document: Document) -> dict[str, Any]:
     remarks = [text for text in (document.reason, *document.warnings) if text]
+    if document.same_as:
+        remarks.append(t("docs.same_as", file=document.same_as.file))
+    if document.ocr_pages:
+        remarks.append(t("docs.ocr", count=len(document.ocr_pages)))
     return {
         "title": visible(document.title or document.file),
+        "authors": visible(", ".join(document.authors)),
+        "year": document.year,
         "file": visible(document.file),
         "language": say_or(language(), f"lang.{document.language}", document.language or ""),
         "pages": document.pages or None,

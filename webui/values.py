@@ -56,6 +56,13 @@ class Library(_Value):
     error: str | None = None
 
 
+class SamePaper(_Value):
+    """Another file of the library that is the same paper; `reason` is content, doi, arxiv or title."""
+
+    file: str
+    reason: str
+
+
 class Document(_Value):
     """One file of a library and how far it got; `reason` says why it failed."""
 
@@ -68,13 +75,17 @@ class Document(_Value):
     chunks: int | None = None
     bytes: int | None = None
     warnings: tuple[str, ...] = ()
+    authors: tuple[str, ...] = ()
+    year: int | None = None
+    ocr_pages: tuple[int, ...] = ()
+    same_as: SamePaper | None = None
     updated_at: str | float | None = None
 
 
 class Job(_Value):
     """A piece of work on a library; `failed` is file -> reason, `left_s` the seconds it will still need, if known.
 
-    `unchanged` files were read in an earlier run and are among those `done`.
+    `unchanged` files were read in an earlier run and are among those `done`. `page` of `of_pages` is what OCR reads now, else 0.
     """
 
     id: str
@@ -85,6 +96,8 @@ class Job(_Value):
     done: int = 0
     unchanged: int = 0
     current: str | None = None
+    page: int = 0
+    of_pages: int = 0
     pages: int = 0
     chunks: int = 0
     seconds: float = 0.0

@@ -5,21 +5,26 @@ from __future__ import annotations
 import html
 import mimetypes
 import re
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Body, File, Form, Request, UploadFile
 from fastapi.responses import FileResponse, JSONResponse
+from pydantic import ValidationError
 
+from configs.settings import Readers, Splitting
 from server.api.bodies import CreateBody, SearchBody
 from server.api.responses import Envelope, failure
-from server.errors import PaperError
+from server.errors import PaperError, Unprocessable
 from server.knowledge_base import KnowledgeBase
+from server.readers.process import ReaderProcess
 from server.retrieval import retrieve
 from server.runtime import Runtime
 from server.types import Passage
 
 router = APIRouter(prefix="/knowledge_base", tags=["Knowledge Base Management"])
+CHATCHAT_CHUNK_SIZE, CHATCHAT_OVERLAP_SHARE = 250, 5  # its CHUNK_SIZE, and what CHUNK_SIZE is of OVERLAP_SIZE
 INLINE = ("application/pdf", "text/plain", "image/png", "image/jpeg", "image/bmp")  # what a browser may show: never HTML of a paper
 
 
@@ -90,17 +95,25 @@ def upload_docs(
     knowledge_base_name: Annotated[str, Form()],
     override: Annotated[bool, Form()] = False,
     to_vector_store: Annotated[bool, Form()] = True,
+    chunk_size: Annotated[int | None, Form()] = None,
+    chunk_overlap: Annotated[int | None, Form()] = None,
+    zh_title_enhance: Annotated[bool | None, Form()] = None,
 ) -> Envelope:
-    """Store the files and, unless told otherwise, ingest them before answering."""
+    """Store the files and, unless told otherwise, ingest them before answering.
+
+    With a `chunk_size` or `chunk_overlap` (characters) they are split as Langchain-Chatchat does, else as the settings say; that is
+    remembered with each file.
+    """
     runtime = runtime_of(request)
     try:
+        chosen = asked_splitting(runtime.settings.splitting, chunk_size, chunk_overlap, zh_title_enhance)
         kb = runtime.shelf.open(knowledge_base_name)
     except PaperError as exc:
         return failure(exc)
     stored, failed = store_uploads(runtime, kb, files, override=override)
     if to_vector_store and stored:
         try:
-            failed |= runtime.start_ingest(kb.name, files=stored).result().failed
+            failed |= runtime.start_ingest(kb.name, files=stored, chosen=chosen).result().failed
         except PaperError as exc:
             return failure(exc)
     return Envelope(msg="文件上传与向量化完成", data={"failed_files": failed})
@@ -141,17 +154,51 @@ def download_doc(request: Request, knowledge_base_name: str, file_name: str, pre
     return FileResponse(path, media_type=kind, headers=headers)
 
 
-def store_uploads(runtime: Runtime, kb: KnowledgeBase, files: list[UploadFile], *, override: bool) -> tuple[list[str], dict[str, str]]:
-    """(names that were stored, name -> reason of those that were not)."""
+def store_uploads(
+    runtime: Runtime, kb: KnowledgeBase, files: list[UploadFile], *, override: bool, password: str = ""
+) -> tuple[list[str], dict[str, str]]:
+    """(names that were stored, name -> reason of those that were not). PDFs that `password` opens are stored without it."""
     stored, failed = [], {}
     for upload in files:
         name = (upload.filename or "").replace("\\", "/")
         try:
             path = kb.store_file(name, upload.file, override=override, limit_bytes=runtime.settings.server.upload_limit_mib << 20)
+            if password and path.suffix.lower() == ".pdf":
+                unlock(path, password, runtime.settings.readers)
             stored.append(path.relative_to(kb.content).as_posix())
         except (PaperError, UnicodeError) as exc:
             failed[name] = str(exc)
     return stored, failed
+
+
+def asked_splitting(default: Splitting, chunk_size: int | None, chunk_overlap: int | None, zh_title_enhance: bool | None) -> Splitting:
+    """How a caller of an old route wants files to be split; what is None was not sent. Raises Unprocessable.
+
+    A size in characters means Chatchat's splitter. When only one of the two was sent, the other is Chatchat's: 250, or a fifth of the
+    size, as 50 is of 250.
+    """
+    titles = default.zh_title_enhance if zh_title_enhance is None else zh_title_enhance
+    if chunk_size is None and chunk_overlap is None:
+        return default.model_copy(update={"zh_title_enhance": titles})
+    size = CHATCHAT_CHUNK_SIZE if chunk_size is None else chunk_size
+    overlap = size // CHATCHAT_OVERLAP_SHARE if chunk_overlap is None else chunk_overlap
+    try:
+        return Splitting(splitter="chinese_recursive", chunk_size=size, chunk_overlap=overlap, zh_title_enhance=titles)
+    except ValidationError as exc:
+        raise Unprocessable(
+            f"chunk_size={size}, chunk_overlap={overlap} 不可用：chunk_size 为 20 到 20000 个字符，chunk_overlap 不超过它的一半。"
+            "chunk_size must be 20 to 20000 characters, chunk_overlap 0 to half of it."
+        ) from exc
+
+
+def unlock(path: Path, password: str, readers: Readers) -> None:
+    """Take the password off a PDF that was just stored; when it is the wrong one the file goes again. Raises Unreadable."""
+    try:
+        with ReaderProcess(timeout_s=readers.timeout_s, memory_mib=readers.memory_mib) as process:
+            process.unlock(path, password)
+    except PaperError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def distance(passage: Passage) -> float:

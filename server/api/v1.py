@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, File, Form, Request, Response, UploadFile
+from fastapi import APIRouter, File, Form, Path, Request, Response, UploadFile
 from fastapi.responses import StreamingResponse
 
 from server import VERSION
@@ -16,11 +17,13 @@ from server.api.bodies import JobBody
 from server.api.knowledge_base import runtime_of, store_uploads
 from server.api.responses import as_json, event_stream
 from server.errors import Conflict, Invalid, PaperError
+from server.identity import Known, copies
 from server.jobs import Job, JobView
 from server.llm import chat_model
 from server.page_image import render
 from server.runtime import SAMPLES
-from server.types import Box, Citation
+from server.stores.rows import FileRow
+from server.types import Box, Citation, Identity
 
 router = APIRouter(prefix="/api/v1", tags=["PaperProof"])
 EVENT_INTERVAL_S = 0.4
@@ -82,23 +85,29 @@ def documents(request: Request, kb: str) -> list[dict[str, Any]]:
     """Every file of a library with its state; files nobody has ingested yet are `new`."""
     library = runtime_of(request).shelf.open(kb)
     rows = {row.name: row for row in library.catalog.files()}
-    fields = ("title", "language", "state", "reason", "pages", "chunks", "bytes", "warnings", "updated_at")
-    fresh = dict.fromkeys(fields) | {"title": "", "state": "new", "reason": "", "pages": 0, "chunks": 0, "warnings": []}
+    same = copies({name: Known(row.sha256, row.title, row.identity) for name, row in rows.items() if row.state == "ready"})
     names = sorted(rows.keys() | set(library.names()))
-    return [{"file": name, **({f: getattr(rows[name], f) for f in fields} if name in rows else fresh)} for name in names]
+    return [document_body(name, rows.get(name), same.get(name)) for name in names]
 
 
 @router.post("/libraries/{kb}/documents", status_code=202)
 def upload(
-    request: Request, kb: str, files: Annotated[list[UploadFile], File()], override: Annotated[bool, Form()] = False
+    request: Request,
+    kb: str,
+    files: Annotated[list[UploadFile], File()],
+    override: Annotated[bool, Form()] = False,
+    password: Annotated[str, Form()] = "",
 ) -> dict[str, Any]:
-    """Store files and start to ingest them; those refused are in `failed` of the job at once."""
+    """Store files and start to ingest them; those refused are in `failed` of the job at once.
+
+    PDFs that `password` opens are stored without it, so that they can be read, shown and searched later.
+    """
     runtime = runtime_of(request)
     library = runtime.shelf.open(kb)
-    stored, failed = store_uploads(runtime, library, files, override=override)
+    stored, failed = store_uploads(runtime, library, files, override=override, password=password)
     if not stored:
         raise Conflict("; ".join(f"{name}: {reason}" for name, reason in failed.items()) or "no file was sent")
-    body = job_body(runtime.start_ingest(kb, files=stored).view())
+    body = job_body(runtime.start_ingest(kb, files=stored, chosen=runtime.settings.splitting).view())
     return body | {"failed": failed}
 
 
@@ -144,12 +153,42 @@ def cancel(request: Request, job_id: str) -> dict[str, Any]:
     return job_body(found.view())
 
 
+@router.get("/libraries/{kb}/chunks/{chunk_id}/section")
+def section_of(request: Request, kb: str, chunk_id: Annotated[int, Path(ge=0, lt=1 << 63)]) -> dict[str, Any]:
+    """The whole section that a chunk belongs to; what its chunks repeat stands in `text` once."""
+    passages = runtime_of(request).shelf.open(kb).catalog.section_of(kb, chunk_id)
+    first = passages[0]
+    text = first.text + "".join(p.text[p.repeated :] if p.repeated else f"\n{p.text}" for p in passages[1:])
+    return {
+        "file": first.file,
+        "title": first.title,
+        "section": list(first.section),
+        "page": min(p.page for p in passages),
+        "page_end": max(p.page_end for p in passages),
+        "text": text,
+        "chunks": [str(p.chunk_id) for p in passages],  # JavaScript's numbers are too small for them
+    }
+
+
 @router.get("/libraries/{kb}/page")
 def page_image(request: Request, kb: str, file: str, page: int, boxes: str = "", dpi: int = 110) -> Response:
     """A page as PNG, the boxes highlighted."""
-    path = runtime_of(request).shelf.open(kb).existing(file)
-    png = render(path, page, _boxes(boxes, page), dpi)
+    runtime = runtime_of(request)
+    path = runtime.shelf.open(kb).existing(file)
+    passwords = [password.get_secret_value() for password in runtime.settings.readers.passwords]
+    png = render(path, page, _boxes(boxes, page), dpi, passwords)
     return Response(png, media_type="image/png", headers={"Cache-Control": "private, max-age=300"})
+
+
+def document_body(name: str, row: FileRow | None, same: tuple[str, str] | None) -> dict[str, Any]:
+    """A file as JSON; without a row nobody has ingested it yet."""
+    fields = ("title", "language", "state", "reason", "pages", "chunks", "bytes", "warnings", "updated_at", "ocr_pages")
+    body: dict[str, Any] = {"file": name, "same_as": {"file": same[0], "reason": same[1]} if same else None}
+    if row is None:
+        fresh = {"title": "", "state": "new", "reason": "", "pages": 0, "chunks": 0, "warnings": [], "ocr_pages": [], "hidden": []}
+        return body | dict.fromkeys(fields) | fresh | asdict(Identity())
+    hidden = [{"text": each.text, "reason": each.reason, "box": each.box._asdict()} for each in row.hidden]
+    return body | {field: getattr(row, field) for field in fields} | asdict(row.identity) | {"hidden": hidden}
 
 
 def job_body(view: JobView) -> dict[str, Any]:
@@ -167,6 +206,8 @@ def job_body(view: JobView) -> dict[str, Any]:
         "unchanged": p.unchanged,
         "removed": p.removed,
         "current": p.current,
+        "page": p.page,
+        "of_pages": p.of_pages,
         "pages": p.pages,
         "chunks": p.chunks,
         "seconds": round(p.seconds, 2),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from server import registry
@@ -11,16 +12,51 @@ from server.types import Document
 
 READERS: Mapping[str, str] = {
     ".pdf": "server.readers.pdf:read_pdf",
+    ".png": "server.readers.image:read_image",
+    ".jpg": "server.readers.image:read_image",
+    ".jpeg": "server.readers.image:read_image",
+    ".bmp": "server.readers.image:read_image",
+    ".tif": "server.readers.image:read_image",
+    ".tiff": "server.readers.image:read_image",
+    ".webp": "server.readers.image:read_image",
     ".txt": "server.readers.text:read_text",
-    ".md": "server.readers.text:read_markdown",
-    ".markdown": "server.readers.text:read_markdown",
+    ".md": "server.readers.markdown:read_markdown",
+    ".markdown": "server.readers.markdown:read_markdown",
     ".csv": "server.readers.table:read_csv",
     ".tsv": "server.readers.table:read_tsv",
+    ".docx": "server.readers.word:read_docx",
+    ".docm": "server.readers.word:read_docx",
+    ".doc": "server.readers.office:read_doc",
+    ".pptx": "server.readers.slides:read_pptx",
+    ".pptm": "server.readers.slides:read_pptx",
+    ".ppt": "server.readers.office:read_ppt",
+    ".xlsx": "server.readers.sheets:read_xlsx",
+    ".xlsm": "server.readers.sheets:read_xlsx",
+    ".xls": "server.readers.sheets_xls:read_xls",
+    ".odt": "server.readers.odt:read_odt",
+    ".rtf": "server.readers.rtf:read_rtf",
+    ".html": "server.readers.html:read_html",
+    ".htm": "server.readers.html:read_html",
+    ".mhtml": "server.readers.mhtml:read_mhtml",
+    ".mht": "server.readers.mhtml:read_mhtml",
+    ".epub": "server.readers.epub:read_epub",
+    ".xml": "server.readers.xml:read_xml",
+    ".eml": "server.readers.mail:read_eml",
+    ".msg": "server.readers.outlook:read_msg",
+    ".json": "server.readers.json_data:read_json",
+    ".jsonl": "server.readers.json_data:read_jsonl",
+    ".toml": "server.readers.toml_data:read_toml",
+    ".srt": "server.readers.subtitles:read_srt",
+    ".ipynb": "server.readers.notebook:read_notebook",
+    ".py": "server.readers.python_source:read_python",
+    ".rst": "server.readers.rst:read_rst",
 }
 
+SLOW = frozenset({".pdf", ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})  # read by OCR where there is no text: seconds a page
 
-def read(path: Path) -> Document:
-    """The document in `path`.
+
+def read(path: Path, *, passwords: Sequence[str] = (), tell: Callable[[int, int], None] = lambda page, pages: None) -> Document:
+    """The document in `path`; `passwords` are tried when it is an encrypted PDF, `tell` hears (page, pages) before each slow page.
 
     Raises Unreadable with the reason to show (no reader for this suffix, empty, damaged, encrypted …) and NotFound when no such
     file exists.
@@ -39,7 +75,12 @@ def read(path: Path) -> Document:
     if size == 0:
         raise Unreadable("the file is empty (0 bytes); copy or download it again")
     try:
-        document: Document = registry.load(READERS, suffix, "reader")(path)
+        reader = registry.load(READERS, suffix, "reader")
+        if suffix == ".pdf":
+            reader = partial(reader, passwords=passwords)
+        if suffix in SLOW:
+            reader = partial(reader, tell=tell)
+        document: Document = reader(path)
     except OSError as exc:
         raise Unreadable(f"the file cannot be opened: {exc.strerror or exc}") from exc
     return document

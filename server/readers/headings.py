@@ -14,9 +14,15 @@ _KNOWN = re.compile(
     r"acknowledge?ments?|references?|bibliography|literature cited|appendix|appendices|supplementary (?:materials?|information)|"
     r"data availability(?: statement)?|code availability|author contributions?|funding|conflicts? of interests?|competing interests|"
     r"declaration of competing interests?|ethics statement|statement of need|contents|table of contents|"
-    r"zusammenfassung|einleitung|literaturverzeichnis|inhaltsverzeichnis|anhang|"
+    r"authors?|author summary|highlights|annex(?:es)?|supporting (?:information|materials?)|supplementary data|nomenclature|notations?|"
+    r"abbreviations|list of (?:symbols|abbreviations|figures|tables|algorithms)|glossary|(?:subject |author )?index|preface|foreword|"
+    r"(?:code|data) and (?:code|data) availability(?: statement)?|declarations?|outlook|conclusions? and outlook|related literature|"
+    r"zusammenfassung|einleitung|literaturverzeichnis|inhaltsverzeichnis|anhang|vorwort|danksagung(?:en)?|grundlagen|methodik|"
+    r"methoden|ergebnisse|diskussion|fazit|ausblick|fazit und ausblick|schlussfolgerung(?:en)?|stand der (?:technik|forschung)|"
+    r"(?:abbildungs|tabellen|abkürzungs|symbol|stichwort|quellen)verzeichnis|"
     r"摘\s*要|引\s*言|前\s*言|绪\s*论|关键词|相关工作|研究背景|背景|方法|研究方法|材料与方法|实验|实验结果|结果|结果与讨论|结果与分析|讨\s*论|"
-    r"结\s*论|结论与展望|总\s*结|展望|局限性?|参考文献|引用文献|附\s*录|致\s*谢|目\s*录|基金项目|作者贡献|利益冲突|数据可用性|伦理声明)"
+    r"结\s*论|结论与展望|总\s*结|展望|局限性?|参考文献|引用文献|附\s*录|致\s*谢|目\s*录|基金项目|作者贡献|利益冲突|数据可用性(?:声明)?|代码可用性|伦理声明|"
+    r"序\s*言|后\s*记|结\s*语|结束语|补充材料|符号说明|术语表|作者简介|声\s*明|文献综述|理论基础|研究设计|实证分析|实证结果)"
     r"\s*[:：.]?$",
     re.IGNORECASE,
 )
@@ -25,8 +31,9 @@ REFERENCES = re.compile(
     r"参\s*考\s*文\s*献|引用文献)\s*[:：.]?$",
     re.IGNORECASE,
 )
-_DECIMAL = re.compile(rf"((?:\d{{1,2}}|[A-Z])(?:\.\d{{1,2}}){{0,4}})(\.?)\s*(?=[^\W\d_]|[{CJK}“\"(（])")
+_DECIMAL = re.compile(rf"((?:S?\d{{1,2}}|[A-Z])(?:\.\d{{1,2}}){{0,4}})([.．、]?)\s*(?=[^\W\d_]|[{CJK}“\"(（])")
 _ROMAN = re.compile(r"(?=[IVX])(?:X{0,2}(?:IX|IV|V?I{0,3}))\.\s+(?=[^\W\d_])")
+_CHAPTER = re.compile(r"(?:chapter|part|kapitel|teil|chapitre)\s+(?:\d{1,2}|[IVX]{1,5})\b(?!\.\d)", re.IGNORECASE)
 _CHINESE_CHAPTER = re.compile(r"第\s*[一二三四五六七八九十百\d]+\s*([章节節篇部])")
 _CHINESE_NUMBER = re.compile(r"[一二三四五六七八九十]{1,3}\s*[、．.]")
 _CHINESE_PAREN = re.compile(r"[（(]\s*[一二三四五六七八九十]{1,3}\s*[)）]")
@@ -39,14 +46,14 @@ def number_level(text: str) -> int:
     """The level that a heading's own numbering says: "2.1 Data" -> 2, "一、" -> 1, "（一）" -> 2; 0 without a number."""
     if match := _CHINESE_CHAPTER.match(text):
         return 2 if match[1] in "节節" else 1
-    if _CHINESE_NUMBER.match(text) or _ROMAN.match(text) or _APPENDIX.match(text):
+    if _CHINESE_NUMBER.match(text) or _ROMAN.match(text) or _APPENDIX.match(text) or _CHAPTER.match(text):
         return 1
     if _CHINESE_PAREN.match(text):
         return 2
     match = _DECIMAL.match(text)
     if not match or (match[1].isalpha() and (not match[2] or not text[match.end() - 1].isspace())):
         return 0
-    if match[1][0] == "0" or (text[match.end() - 1] not in " .\u3000" and not _wide_next(text, match.end())):
+    if match[1][0] == "0" or (text[match.end() - 1] not in " .．、\u3000" and not _wide_next(text, match.end())):
         return 0
     return match[1].count(".") + 1
 

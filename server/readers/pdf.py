@@ -1,27 +1,35 @@
-"""A born-digital PDF -> a document: every word keeps its page and box, headings make a tree, damage is said in a sentence."""
+"""A PDF -> a document: every word keeps its page and box, headings make a tree, scans are read by OCR, damage is said in a sentence."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from server.errors import Unreadable
+from server.errors import Locked, Unreadable
 from server.language import language_of
 from server.readers.pdf_blocks import build_outline
+from server.readers.pdf_hidden import report
+from server.readers.pdf_identity import front_of, identity_of
 from server.readers.pdf_layout import columns, drop_furniture
 from server.readers.pdf_page import Page, page_lines
+from server.readers.pdf_rules import ruled_areas
 from server.readers.pdf_text import Vocabulary
-from server.readers.pdf_title import title_of
+from server.readers.scans import Scans, listed
 from server.types import Document
 
+Tell = Callable[[int, int], None]
 MAX_PAGES = 3000
 _HEADER_BYTES = 1024  # a PDF says so within these
 _HARMLESS = re.compile(r"bogus font|.*ignoring|.*repair|unknown|unexpected op|.*cannot find startxref|\.\.\. repeated", re.IGNORECASE)
 
 
-def read_pdf(path: Path) -> Document:
-    """The document in a PDF with a text layer. Raises Unreadable when it is encrypted, damaged, no PDF, scanned or too long."""
+def read_pdf(path: Path, *, passwords: Sequence[str] = (), tell: Tell = lambda page, pages: None) -> Document:
+    """The document in a PDF; `passwords` are tried when it is encrypted; `tell` hears (page, pages) before each page that takes long.
+
+    Raises Unreadable when it is encrypted and no password opens it, damaged, no PDF, too long, or no text is found in it.
+    """
     import pymupdf
 
     pymupdf.TOOLS.mupdf_display_errors(False)
@@ -36,7 +44,17 @@ def read_pdf(path: Path) -> Document:
     except _failures() as exc:
         raise Unreadable(f"the PDF is damaged and could not be repaired ({exc}); download it again") from exc
     with source:
-        return _document(source, path)
+        try:
+            _unlock(source, passwords)
+            return document_in(source, path, tell)
+        except (RuntimeError, pymupdf.mupdf.FzErrorBase) as exc:  # MuPDF's, wherever it meets the damage
+            raise Unreadable(f"the PDF is damaged and could not be read ({exc}); download it again") from exc
+
+
+def _unlock(source: Any, passwords: Sequence[str]) -> None:
+    if source.needs_pass and not any(source.authenticate(password) for password in passwords):
+        tried = "none of the given passwords opens it" if passwords else "give it when you add the file, or set readers.passwords"
+        raise Locked(f"the PDF needs a password; {tried}")
 
 
 def _failures() -> tuple[type[Exception], ...]:
@@ -46,43 +64,52 @@ def _failures() -> tuple[type[Exception], ...]:
     return (RuntimeError, ValueError, IndexError, pymupdf.mupdf.FzErrorBase)
 
 
-def _document(source: Any, path: Path) -> Document:
-    if source.needs_pass:
-        raise Unreadable("the PDF needs a password; save a copy without one and add that")
+def document_in(source: Any, path: Path, tell: Tell) -> Document:
+    """The document in an open pymupdf PDF, named after `path` when it has no title. Raises Unreadable as `read_pdf` does."""
     count = len(source)
     if count == 0:
         raise Unreadable("the PDF is damaged or cut off: none of its pages could be recovered; download it again")
     if count > MAX_PAGES:
         raise Unreadable(f"the PDF has {count} pages, more than {MAX_PAGES}; split it into parts")
-    pages, warnings = _pages(source)
+    scans = Scans(count, tell)
+    pages, warnings = _pages(source, scans)
     empty = [page.number for page in pages if not page.lines]
     if len(warnings) == count:
         raise Unreadable("the PDF is damaged: none of its pages could be read; download it again")
     if len(empty) == count:
-        noun = "page" if count == 1 else "pages"
-        raise Unreadable(f"scanned: {count} {noun} without text; OCR is not available yet, so add a copy with a text layer")
+        raise Unreadable(scans.nothing_found())
     if empty:
-        warnings.append(f"{len(empty)} of {count} pages have no text: {_listed(empty)}")
+        warnings.append(f"{len(empty)} of {count} pages have no text: {listed(empty)}")
+    scans.agree(pages)
+    warnings += scans.warnings()
     if source.is_repaired:
         warnings.append("the PDF was damaged and repaired; something may be missing")
     if (unknown := _unknown_share(pages)) > 0.01:
         warnings.append(f"{unknown:.0%} of the characters cannot be told: the PDF's fonts do not say what they show")
     vocabulary = Vocabulary(pages)
-    title = title_of(pages[0], str(source.metadata.get("title") or ""), vocabulary, pages) or path.stem
+    front = front_of(source, pages, vocabulary)
     drop_furniture(pages)
     outline = build_outline(pages, [columns(page) for page in pages], vocabulary)
     sections = outline.sections()
-    warnings += _complaints()
+    hidden, told = report([place for page in pages for place in page.hidden])
+    warnings += [*told, *_complaints()]
     sample = "\n".join(block.text for section in sections for block in section.blocks if block.kind == "paragraph")
-    return Document(title, count, language_of(sample), sections, tuple(warnings))
+    language = language_of(sample)
+    identity = identity_of(front, sections, language)
+    return Document(front.title.text or path.stem, count, language, sections, tuple(warnings), identity, hidden, scans.pages)
 
 
-def _pages(source: Any) -> tuple[list[Page], list[str]]:
+def _pages(source: Any, scans: Scans) -> tuple[list[Page], list[str]]:
     pages: list[Page] = []
     warnings: list[str] = []
     for number in range(1, len(source) + 1):
         try:
-            pages.append(page_lines(source[number - 1], number))
+            page = page_lines(source[number - 1], number)
+            page.ruled = ruled_areas(source[number - 1], page, pages[-1] if pages else None)
+            hidden = page.hidden
+            page = scans.text_of(source[number - 1], page)
+            page.hidden = hidden  # also of a page that OCR has read instead
+            pages.append(page)
         except _failures() as exc:
             pages.append(Page(number, 0, 0, []))
             warnings.append(f"page {number} is damaged and was left out ({exc})")
@@ -100,7 +127,3 @@ def _complaints() -> list[str]:
 
     lines = dict.fromkeys(line.strip() for line in pymupdf.TOOLS.mupdf_warnings().splitlines())
     return [f"MuPDF: {line}" for line in lines if line and not _HARMLESS.match(line)][:3]
-
-
-def _listed(numbers: list[int]) -> str:
-    return ", ".join(map(str, numbers[:10])) + (" …" if len(numbers) > 10 else "")

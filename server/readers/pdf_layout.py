@@ -13,7 +13,9 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 
 from server.language import is_wide
-from server.readers.pdf_page import Line, Page
+from server.readers.pdf_page import Line, Page, Word
+from server.readers.pdf_ruled import Ruled
+from server.readers.pdf_scripts import with_scripts
 
 TABLE_CAPTION = re.compile(
     r"\s*(?:(?:supplementary|extended data)\s+)?(?:table|tab\.|tabelle|附?表)\s*(?:[A-Z]?\d+|[IVX]+\b)", re.IGNORECASE
@@ -25,6 +27,7 @@ _PAGE_NUMBER = re.compile(
     re.IGNORECASE,
 )
 _DIGITS = re.compile(r"\d+|\b[ivxlc]+\b")
+_NOTICE = re.compile(r"https?://|www\.|doi\b|©|\bISSN\b|\(c\)|copyright", re.IGNORECASE)
 _MARGIN = 0.13  # share of the page's height where running heads stand
 _WIDE_GAP = 1.1  # of the font size: a gap that separates table cells
 
@@ -39,7 +42,7 @@ def drop_furniture(pages: Sequence[Page]) -> None:
     often = max(2.0, min(4.0, 0.3 * len(pages)))
     slots = _head_slots(pages)
     for page in pages:
-        dropped = _line_numbers(page)
+        dropped = _line_numbers(page) | _imprint(page)
         lines = [line for line in page.lines if id(line) not in dropped]
         half = page.height / 2
         top = [line for line in edges[page.number] if line.y0 < half and id(line) not in dropped]
@@ -54,15 +57,41 @@ def drop_furniture(pages: Sequence[Page]) -> None:
                 dropped |= {id(line) for line in repeated}
                 if rest:
                     break  # what lies further in is text
-        kept.append([line for line in page.lines if id(line) not in dropped])
+        kept.append([line for line in page.lines if id(line) not in dropped or line.table])
     if any(kept):
         for page, lines in zip(pages, kept, strict=True):
             page.lines = lines
 
 
 def columns(page: Page) -> list[Column]:
-    """The lines of a page as columns in reading order; pieces on one baseline are joined, `cells` says where the gaps were."""
-    return [_rows(part) for part in _parts(page.lines, 2)]
+    """The lines of a page as columns in reading order; pieces on one baseline are joined, `cells` says where the gaps were.
+
+    A ruled table is one thing for the layout, whatever stands in it.
+    """
+    lines = with_scripts(page.lines)
+    tables: dict[int, list[Line]] = {}
+    for line in lines:
+        if line.table:
+            tables.setdefault(line.table, []).append(line)
+    if not tables:
+        return [_rows(part) for part in _parts(lines, 2)]
+    stand_ins = [_stand_in(page.number, page.ruled[number - 1], lines, number) for number, lines in tables.items()]
+    parts = _parts([*(line for line in lines if not line.table), *stand_ins], 2)
+    return [_rows_and_tables(part, tables) for part in parts]
+
+
+def _rows_and_tables(part: list[Line], tables: dict[int, list[Line]]) -> Column:
+    column = _rows([line for line in part if not line.table])
+    for stand_in in (line for line in part if line.table):
+        at = sum(_middle(line) < _middle(stand_in) for line in column)
+        column[at:at] = _rows(tables[stand_in.table])
+    return column
+
+
+def _stand_in(page: int, area: Ruled, lines: list[Line], number: int) -> Line:
+    """One line as large as the table."""
+    y0, y1 = min(line.y0 for line in lines), max(line.y1 for line in lines)
+    return Line(page, area.x0, y0, area.x1, y1, lines[0].size, False, "", False, [Word(" ", area.x0, y0, area.x1, y1, False)], table=number)
 
 
 def _edge_lines(page: Page) -> list[Line]:
@@ -132,6 +161,19 @@ def _line_numbers(page: Page) -> set[int]:
     return dropped
 
 
+def _imprint(page: Page) -> set[int]:
+    """Ids of the lines at the foot of page one that name the journal: small, apart from the text, with an address or a notice."""
+    if page.number != 1 or not page.lines:
+        return set()
+    foot = [line for line in page.lines if line.y0 > page.height * (1 - 0.5 * _MARGIN)]
+    text = [line for line in page.lines if line.y0 <= page.height * (1 - 0.5 * _MARGIN)]
+    if not foot or not text or not any(_NOTICE.search(line.text) for line in foot):
+        return set()
+    apart = min(line.y0 for line in foot) - max(line.y1 for line in text) > 2 * foot[0].size
+    small = all(line.size < median(other.size for other in text) for line in foot)
+    return {id(line) for line in foot} if apart and small and len({round(line.y0) for line in foot}) < 3 else set()
+
+
 def _parts(lines: list[Line], depth: int) -> list[list[Line]]:
     """Cut `lines` into columns, at most `depth` times one inside the other."""
     gutter = _gutter(lines) if depth else None
@@ -140,9 +182,11 @@ def _parts(lines: list[Line], depth: int) -> list[list[Line]]:
         gutter = _sidebar(lines)
     if gutter is None:
         return [lines] if lines else []
-    across = [line for line in lines if line.x0 < gutter - 1 and line.x1 > gutter + 1]
+    reach = 0.0 if beside else 1.0  # of the font size: punctuation may hang into the gutter, a formula stick out
+    across = [line for line in lines if line.x0 < gutter - max(1, reach * line.size) and line.x1 > gutter + max(1, reach * line.size)]
     if not beside:
         across += _wide_tables(lines, across, gutter)
+        across += _last_lines(lines, across, gutter)
     result: list[list[Line]] = []
     whole: list[Line] = []
     for band, below in _bands(lines, across):
@@ -173,7 +217,8 @@ def _middle(line: Line) -> float:
 
 
 def _halves(lines: list[Line], gutter: float) -> tuple[list[Line], list[Line]]:
-    return [line for line in lines if line.x1 <= gutter + 1], [line for line in lines if line.x1 > gutter + 1]
+    left = [line for line in lines if line.x0 + line.x1 <= 2 * gutter]
+    return left, [line for line in lines if line.x0 + line.x1 > 2 * gutter]
 
 
 def _is_prose(line: Line) -> bool:
@@ -260,6 +305,26 @@ def _wide_tables(lines: list[Line], across: list[Line], gutter: float) -> list[L
     return list(found.values())
 
 
+def _last_lines(lines: list[Line], across: list[Line], gutter: float) -> list[Line]:
+    """Lines that end a paragraph set over both columns: close below a crossing line, as far left, as large, alone at their height."""
+    ids = {id(line) for line in across}
+    rest = sorted((line for line in lines if id(line) not in ids), key=lambda line: line.y0)
+    found: list[Line] = []
+    for above in across:
+        at = bisect.bisect_left(rest, above.y0 + 0.5 * above.size, key=lambda line: line.y0)
+        for line in rest[at : at + 8]:
+            if line.y0 > above.y1 + 0.4 * above.size:
+                break
+            same = abs(line.x0 - above.x0) < 2 and abs(line.size - above.size) < 0.2 and line.bold == above.bold
+            if same and line.x1 <= gutter + 1 and not any(other.x0 > gutter - 1 and _level(line, other) for other in rest[at : at + 8]):
+                found.append(line)
+    return found
+
+
+def _level(one: Line, other: Line) -> bool:
+    return min(one.y1, other.y1) - max(one.y0, other.y0) > 0.5 * min(one.y1 - one.y0, other.y1 - other.y0)
+
+
 def _centred(line: Line, gutter: float) -> bool:
     return abs(line.x0 + line.x1 - 2 * gutter) < 4 * line.size
 
@@ -279,7 +344,8 @@ def _rows(lines: list[Line]) -> Column:
 
 def _same_baseline(one: Line, other: Line) -> bool:
     overlap = min(one.y1, other.y1) - max(one.y0, other.y0)
-    return overlap > 0.6 * min(one.y1 - one.y0, other.y1 - other.y0) and (other.x0 >= one.x1 - 2 or other.x1 <= one.x0 + 2)
+    slack = 0.5 * max(one.size, other.size)  # an index may stand below an exponent
+    return overlap > 0.6 * min(one.y1 - one.y0, other.y1 - other.y0) and (other.x0 >= one.x1 - slack or other.x1 <= one.x0 + slack)
 
 
 def _joined(row: list[Line]) -> Line:
@@ -304,4 +370,6 @@ def _joined(row: list[Line]) -> Line:
         main.code,
         words,
         cells,
+        sum(line.maths * len(line.text) for line in row) / sum(len(line.text) for line in row),
+        main.table,
     )

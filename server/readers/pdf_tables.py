@@ -1,4 +1,4 @@
-"""A column of lines -> which of them are rows of a table: lines with wide gaps, several in sequence, no vector graphics needed."""
+"""A column of lines -> which of them are rows of a table: those between printed rules, and lines with wide gaps, several in sequence."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from server.readers.pdf_page import Line
 _LIST_MARK = re.compile(r"[•▪■◦‣●○◆➢►∙·–—*-]|\(?(?:\d{1,2}|[a-z]|[ivx]{1,4})[.)]|[（(]\d{1,2}[)）]|\[\d{1,3}\]")
 _EQUATION_NUMBER = re.compile(r"[(（]\s*[A-Z]?\.?\d+(?:\.\d+)*[a-z]?\s*[)）]")
 _DOTS = re.compile(r"(?:\. ?){4}")
+_MOST_MATHS = 0.2  # mean share of maths characters in the lines of a table without a caption; above it they are equations
 _LONGEST_CELL_LINE = 90  # characters; longer ones are running text
 
 
-def table_rows(column: Column, size: float) -> set[int]:
-    """Indexes of rows in `column`, `size` being that of running text.
+def table_rows(column: Column, size: float) -> dict[int, int]:
+    """The lines of `column` that are rows, by their index, each with a number that its table has in this column; `size` is of text.
 
-    Two rows suffice near a table's caption; without one, four, three of them with three cells or more.
+    Without rules two rows suffice near a table's caption; elsewhere four, three of them with three cells or more.
     """
-    rows = [_is_row(line) for line in column]
-    found: set[int] = set()
+    rows = [not line.table and _is_row(line) for line in column]
+    found = {at: line.table for at, line in enumerate(column) if line.table}
     at = 0
     while at < len(column):
         if not rows[at]:
@@ -31,8 +32,9 @@ def table_rows(column: Column, size: float) -> set[int]:
         last = _last_row(column, rows, at, size)
         count = sum(rows[at : last + 1])
         wide = sum(len(line.cells) > 1 for line in column[at : last + 1])
-        if (_caption_near(column, at, last) and count >= 2) or (count >= 4 and wide >= 3):
-            found |= set(range(at, last + 1))
+        text = sum(line.maths for line in column[at : last + 1]) < _MOST_MATHS * (last + 1 - at)
+        if (_caption_near(column, at, last) and count >= 2) or (count >= 4 and wide >= 3 and text):
+            found |= dict.fromkeys(range(at, last + 1), -1 - at)
             _align(column[at : last + 1])
         at = last + 1
     return found
@@ -44,7 +46,7 @@ def _last_row(column: Column, rows: list[bool], first: int, size: float) -> int:
     while at < len(column) and at - last < 3 and column[at].y0 - column[last].y1 < 2.5 * size:
         if rows[at]:
             last = at
-        elif len(column[at].text) > _LONGEST_CELL_LINE or TABLE_CAPTION.match(column[at].text):
+        elif column[at].table or len(column[at].text) > _LONGEST_CELL_LINE or TABLE_CAPTION.match(column[at].text):
             break
         at += 1
     return last

@@ -10,6 +10,7 @@ from server.language import is_wide
 from server.readers.pdf_page import Line, Page, Word
 from server.types import Span
 
+_FIRST_WIDE = "\u3000"  # of all that is_wide
 _BROKEN = re.compile(r".*[^\W\d_]-")
 _LIGATURES = ("fi", "ff", "fl", "ffi", "ffl")
 _LINK_END = re.compile(r"(?:https?://|www\.|doi\.org|10\.\d{4}).*[/._=&?%-]$")
@@ -19,10 +20,10 @@ class Vocabulary:
     """The words of a document that stand inside a line: tells whether "data-" + "base" was database or data-base."""
 
     def __init__(self, pages: Sequence[Page]) -> None:
+        printed = Counter([word.text for page in pages for line in page.lines for word in line.words[:-1]])
         self._words: Counter[str] = Counter()
-        for page in pages:
-            for line in page.lines:
-                self._words.update(_bare(word.text) for word in line.words[:-1])
+        for text, times in printed.items():  # a tenth of all words
+            self._words[_bare(text)] += times
 
     def keeps_hyphen(self, before: str, after: str) -> bool:
         """Whether the hyphen at the end of `before` belongs to the word."""
@@ -52,14 +53,17 @@ def block_text(lines: Sequence[Line], pages: Sequence[Page], vocabulary: Vocabul
     spans: list[Span] = []
     length = 0
     for row, line in enumerate(lines):
-        page = pages[line.page - 1]
+        number = line.page
+        turned = pages[number - 1].displayed if pages[number - 1].display else None
         cells = set(line.cells) if separator else set()
         for at, word in enumerate(line.words):
-            text = vocabulary.mended(word.text) if "\ufffd" in word.text else word.text
+            text, x0, y0, x1, y1, glued = word
+            if "\ufffd" in text:
+                text = vocabulary.mended(text)
             if at in cells:
                 gap = separator
             elif at:
-                gap = "" if word.glued or _spaceless(line.words[at - 1], word) else " "
+                gap = "" if glued or (text[0] >= _FIRST_WIDE and _spaceless(line.words[at - 1], word)) else " "
             elif row:
                 gap = "\n" if separator else _line_gap(parts, spans, lines[row - 1], text, vocabulary)
                 if gap == "-":
@@ -72,7 +76,7 @@ def block_text(lines: Sequence[Line], pages: Sequence[Page], vocabulary: Vocabul
             parts += (gap, text)
             start = length + len(gap)
             length = start + len(text)
-            spans.append(Span(start, length, line.page, *page.displayed(word)))
+            spans.append(Span(start, length, number, *turned(word)) if turned else Span(start, length, number, x0, y0, x1, y1))
     return "".join(parts), tuple(spans)
 
 

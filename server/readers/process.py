@@ -1,8 +1,9 @@
 """Reading in a child process that can be killed: path -> Document, within a time and a memory limit.
 
-A PDF can make a parser loop, crash or eat all memory; here that costs one file. The child stays alive between files, is replaced
-after a crash, and ends with its parent: its input closes, and an alarm ends it even inside a C loop. Nothing it sends back is
-unpickled but the values of server/types.py.
+A PDF can make a parser loop, crash or eat all memory; here that costs one file. The time limit counts from the last sign of
+progress, so that a scanned book may take its time, page after page. The child stays alive between files, is replaced after a crash,
+and ends with its parent: its input closes, and an alarm ends it even inside a C loop. Nothing it sends back is unpickled but the
+values of server/types.py.
 """
 
 from __future__ import annotations
@@ -17,15 +18,19 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
 from server import errors, readers
 from server.errors import Cancelled, PaperError, Unavailable, Unreadable
+from server.readers.pdf_unlock import unlock_pdf
 from server.types import Block, Box, Document, Hidden, Identity, Section, Span
 
 log = logging.getLogger(__name__)
+Tell = Callable[[int, int], None]
+Request = tuple[str, str, tuple[str, ...]]  # task, path, passwords
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES_PER_CHILD = 500  # then a fresh one, so that whatever leaks stays small
@@ -50,16 +55,22 @@ class ReaderProcess:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def read(self, path: Path) -> Document:
+    def read(self, path: Path, *, passwords: Sequence[str] = (), tell: Tell = lambda page, pages: None) -> Document:
         """What `server.readers.read` gives for `path`, and its errors; Unreadable too when the child crashes or exceeds its limits.
 
-        Raises Unavailable when no child can be started and Cancelled when `close` was called meanwhile.
+        `tell` hears (page, pages) before each page that takes long. Raises Unavailable when no child can be started and Cancelled
+        when `close` was called meanwhile.
         """
-        with self._lock:
-            kind, content = self._answer(str(path.absolute()))
+        kind, content = self._asked(("read", str(path.absolute()), tuple(passwords)), tell)
         if kind == "document" and isinstance(content, Document):
             return content
         raise self._error(path, kind, content)
+
+    def unlock(self, path: Path, password: str) -> None:
+        """Replace an encrypted PDF by a copy that needs no password. Raises Unreadable when the password does not open it."""
+        kind, content = self._asked(("unlock", str(path.absolute()), (password,)), lambda page, pages: None)
+        if kind != "unlocked":
+            raise self._error(path, kind, content)
 
     def close(self) -> None:
         """End the child, whatever it is doing; a `read` in another thread raises Cancelled."""
@@ -68,7 +79,11 @@ class ReaderProcess:
         if child is not None:
             child.stop()
 
-    def _answer(self, path: str) -> tuple[str, object]:
+    def _asked(self, request: Request, tell: Tell) -> tuple[str, object]:
+        with self._lock:
+            return self._answer(request, tell)
+
+    def _answer(self, request: Request, tell: Tell) -> tuple[str, object]:
         child = self._child = self._child or _Child(self._timeout_s, self._memory_mib)
         healthy = False
         try:
@@ -76,11 +91,12 @@ class ReaderProcess:
                 raise Cancelled("reading was stopped")
             if not child.files:
                 child.begin()
-            answer = child.ask(path, self._timeout_s)
+            answer = child.ask(request, self._timeout_s, tell)
             healthy = answer[0] != "out of memory" and child.files < FILES_PER_CHILD and not self._closed
             return answer
         except queue.Empty as exc:
-            raise Unreadable(f"reading took longer than {self._timeout_s:g} s and was stopped") from exc
+            page = f" page {child.page}" if child.page else ""
+            raise Unreadable(f"reading{page} took longer than {self._timeout_s:g} s and was stopped") from exc
         except (EOFError, OSError) as exc:
             if self._closed:
                 raise Cancelled("reading was stopped") from exc
@@ -115,6 +131,7 @@ class _Child:
         self._requests: IO[bytes] = self._process.stdin  # type: ignore[assignment] # a pipe, as asked for above
         self._answers: queue.SimpleQueue[tuple[str, object] | None] = queue.SimpleQueue()
         self.files = 0
+        self.page = 0  # the last one it told of
         self._thread = threading.Thread(target=self._collect, args=(self._process.stdout,), name="reader-answers", daemon=True)
         self._thread.start()
 
@@ -128,14 +145,21 @@ class _Child:
         if answer is None:
             raise Unavailable(f"the reader process could not start ({self.stop()})")
 
-    def ask(self, path: str, timeout_s: float) -> tuple[str, object]:
-        """The child's answer. Raises queue.Empty when there is none in time and EOFError or OSError when the child is gone."""
+    def ask(self, request: Request, timeout_s: float, tell: Tell) -> tuple[str, object]:
+        """The child's answer. Raises queue.Empty when it shows no progress in time and EOFError or OSError when it is gone."""
         self.files += 1
-        _send(self._requests, path)
-        answer = self._answers.get(timeout=timeout_s)
-        if answer is None:
-            raise EOFError("the child ended")
-        return answer
+        self.page = 0
+        _send(self._requests, request)
+        while True:
+            answer = self._answers.get(timeout=timeout_s)
+            if answer is None:
+                raise EOFError("the child ended")
+            match answer:
+                case "page", (int(page), int(pages)):
+                    self.page = page
+                    tell(page, pages)
+                case _:
+                    return answer
 
     def stop(self) -> str:
         """Kill the child if it still lives; how it ended, for a message."""
@@ -190,28 +214,40 @@ def _serve(timeout_s: float, memory_mib: int) -> None:
     os.dup2(2, 1)  # what libraries print must not get between the answers
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     _limit_memory(memory_mib)
-    paths: queue.SimpleQueue[str] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(requests, paths), daemon=True).start()
+    waiting: queue.SimpleQueue[Request] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(requests, waiting), daemon=True).start()
     _send(answers, ("started", ""))
+
+    def tell(page: int, pages: int) -> None:
+        _set_alarm(timeout_s + _GRACE_S)
+        _send(answers, ("page", (page, pages)))
+
     while True:
-        path = paths.get()
-        if hasattr(signal, "setitimer"):
-            signal.setitimer(signal.ITIMER_REAL, timeout_s + _GRACE_S)  # default action: the kernel ends us, also inside C
-        answer = _answer(Path(path))
-        if hasattr(signal, "setitimer"):
-            signal.setitimer(signal.ITIMER_REAL, 0)
+        request = waiting.get()
+        _set_alarm(timeout_s + _GRACE_S)
+        answer = _answer(request, tell)
+        _set_alarm(0)
         _send(answers, answer)
 
 
-def _listen(requests: IO[bytes], paths: queue.SimpleQueue[str]) -> None:
+def _listen(requests: IO[bytes], waiting: queue.SimpleQueue[Request]) -> None:
     while (frame := _receive(requests)) is not None:
-        paths.put(pickle.loads(frame))  # noqa: S301 - from our own parent
+        waiting.put(pickle.loads(frame))  # noqa: S301 - from our own parent
     os._exit(0)
 
 
-def _answer(path: Path) -> tuple[str, object]:
+def _set_alarm(seconds: float) -> None:
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)  # default action: the kernel ends us, also inside C
+
+
+def _answer(request: Request, tell: Tell) -> tuple[str, object]:
+    task, path, passwords = request
     try:
-        return "document", readers.read(path)
+        if task == "unlock":
+            unlock_pdf(Path(path), passwords[0])
+            return "unlocked", ""
+        return "document", readers.read(Path(path), passwords=passwords, tell=tell)
     except PaperError as exc:
         return type(exc).__name__, str(exc)
     except MemoryError:

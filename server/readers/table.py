@@ -9,10 +9,10 @@ from pathlib import Path
 
 from server.errors import Unreadable
 from server.language import language_of
+from server.readers.rows import one_line, row_blocks
 from server.readers.text import read_decoded
-from server.types import Block, Document, Section
+from server.types import Document, Section
 
-MAX_ROWS = 200_000
 MAX_CELL = 1_000_000  # characters
 _DELIMITERS = ",;\t|"
 
@@ -30,44 +30,24 @@ def read_tsv(path: Path) -> Document:
 
 
 def _document(path: Path, text: str, delimiter: str, warnings: list[str]) -> Document:
-    rows = _rows(text, delimiter)
-    header = next(rows, None)
-    if header is None:
-        raise Unreadable("the table has no rows")
-    blocks: list[Block] = []
-    for number, row in enumerate(rows, 1):
-        if number > MAX_ROWS:
-            raise Unreadable(f"the table has more than {MAX_ROWS} rows; split it into smaller files")
-        line = " | ".join(_named(header, row))
-        if line:
-            blocks.append(Block("table", line, 1))
+    blocks = tuple(row_blocks(_rows(text, delimiter)))
     if not blocks:
-        blocks = [Block("table", " | ".join(cell for cell in header if cell), 1)]
-    title = path.stem
+        raise Unreadable("the table has no rows")
     sample = "\n".join(block.text for block in blocks[:500])
-    return Document(title, 1, language_of(sample), (Section(1, (title,), 1, tuple(blocks)),), tuple(warnings))
+    return Document(path.stem, 1, language_of(sample), (Section(1, (path.stem,), 1, blocks),), tuple(warnings))
 
 
 def _rows(text: str, delimiter: str) -> Iterator[list[str]]:
-    """Rows with their cells' white space reduced to single spaces; empty rows left out."""
+    """Rows with their cells' white space reduced to single spaces."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     limit = csv.field_size_limit(MAX_CELL)
     try:
         for row in reader:
-            cells = [" ".join(cell.split()) for cell in row]
-            if any(cells):
-                yield cells
+            yield [one_line(cell) for cell in row]
     except csv.Error as exc:
         raise Unreadable(f"row {reader.line_num} is not valid CSV: {exc}") from exc
     finally:
         csv.field_size_limit(limit)
-
-
-def _named(header: list[str], row: list[str]) -> Iterator[str]:
-    for column, cell in enumerate(row):
-        if cell:
-            name = header[column] if column < len(header) else ""
-            yield f"{name}: {cell}" if name else cell
 
 
 def _delimiter(text: str) -> str:

@@ -13,76 +13,39 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from server.errors import Corrupt, NotFound, PaperError, Unavailable
 from server.stores import Ids, Vectors
-from server.stores.rows import chunk_row, packed_spans, stored_chunk
+from server.stores.rows import (
+    CHUNK_COLUMNS,
+    FILE_COLUMNS,
+    NOTHING_READ,
+    PASSAGE_COLUMNS,
+    READING_COLUMNS,
+    FileRow,
+    Reading,
+    chunk_row,
+    reading_row,
+    stored_chunk,
+    stored_file,
+)
+from server.stores.schema import bring_up_to_date
 from server.stores.words import match_expression, segment
 from server.types import Chunk, FileState, Passage
 
-SCHEMA = 1
 PATIENCE_S = 30.0  # for another process's transaction
 IDLE_CONNECTIONS = 16
-_TABLES = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS files (
-  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '',
-  title TEXT NOT NULL DEFAULT '', language TEXT NOT NULL DEFAULT '', pages INTEGER NOT NULL DEFAULT 0,
-  bytes INTEGER NOT NULL DEFAULT 0, sha256 TEXT NOT NULL DEFAULT '', recipe TEXT NOT NULL DEFAULT '',
-  warnings TEXT NOT NULL DEFAULT '[]', updated_at REAL NOT NULL, generation INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE IF NOT EXISTS chunks (
-  id INTEGER PRIMARY KEY, file_id INTEGER NOT NULL REFERENCES files ON DELETE CASCADE, ord INTEGER NOT NULL, section TEXT NOT NULL,
-  page INTEGER NOT NULL, page_end INTEGER NOT NULL, kind TEXT NOT NULL, language TEXT NOT NULL, text TEXT NOT NULL,
-  spans BLOB NOT NULL, metadata TEXT NOT NULL DEFAULT '{}');
-CREATE INDEX IF NOT EXISTS chunks_of_file ON chunks (file_id, ord);
-CREATE TABLE IF NOT EXISTS windows (
-  id INTEGER PRIMARY KEY, chunk_id INTEGER NOT NULL REFERENCES chunks ON DELETE CASCADE,
-  file_id INTEGER NOT NULL REFERENCES files ON DELETE CASCADE, start INTEGER NOT NULL, stop INTEGER NOT NULL, vector BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS windows_of_chunk ON windows (chunk_id);
-CREATE INDEX IF NOT EXISTS windows_of_file ON windows (file_id);
-CREATE TABLE IF NOT EXISTS removed (window_id INTEGER NOT NULL, generation INTEGER NOT NULL);
-CREATE INDEX IF NOT EXISTS removed_since ON removed (generation);
-CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (text, tokenize = 'porter unicode61 remove_diacritics 2');
-"""
-_CHUNK = (
-    "SELECT c.id, f.name, f.title, c.section, c.page, c.page_end, c.kind, c.language, c.text, c.spans, c.metadata "
-    "FROM chunks c JOIN files f ON f.id = c.file_id"
+_FILES = f"SELECT id, {', '.join(FILE_COLUMNS)} FROM files ORDER BY name"  # noqa: S608 - columns are constants
+_CHUNK = f"SELECT {', '.join(PASSAGE_COLUMNS)} FROM chunks c JOIN files f ON f.id = c.file_id"  # noqa: S608 - columns are constants
+_ADD_CHUNK = (
+    f"INSERT INTO chunks (id, file_id, ord, metadata, {', '.join(CHUNK_COLUMNS)}) "  # noqa: S608 - columns are constants
+    f"VALUES (?, ?, ?, ?, {', '.join('?' * len(CHUNK_COLUMNS))})"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class FileRow:
-    """One file of a library: its state, and what was read from it."""
-
-    name: str
-    state: FileState
-    reason: str
-    title: str
-    language: str
-    pages: int
-    chunks: int
-    bytes: int
-    sha256: str
-    recipe: str
-    warnings: tuple[str, ...]
-    updated_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What ingestion learned about a file, beside its chunks."""
-
-    title: str
-    language: str
-    pages: int
-    bytes: int
-    sha256: str
-    recipe: str
-    warnings: tuple[str, ...]
+_SET_READING = ", ".join(f"{column} = ?" for column in READING_COLUMNS)
 
 
 class Catalog:
@@ -95,12 +58,7 @@ class Catalog:
         self._writing = threading.Lock()
         self._closed = False
         with self._connection() as db:
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, SCHEMA):
-                raise Corrupt(f"{path} was written by another version (schema {version}, known is {SCHEMA}); rebuild it with --recreate-vs")
-            if version == 0:
-                db.execute("PRAGMA journal_mode = WAL")
-                db.executescript(_TABLES + f"PRAGMA user_version = {SCHEMA};")
+            bring_up_to_date(db, str(path))
 
     # ---- files
 
@@ -108,12 +66,8 @@ class Catalog:
         """Every file, by name."""
         with self._connection() as db:
             counts = dict(db.execute("SELECT file_id, count(*) FROM chunks GROUP BY file_id"))
-            columns = "id, name, state, reason, title, language, pages, bytes, sha256, recipe, warnings, updated_at"
-            rows = db.execute(f"SELECT {columns} FROM files ORDER BY name").fetchall()  # noqa: S608 - columns are a constant
-        return [
-            FileRow(name, state, reason, title, language, pages, counts.get(i, 0), size, sha, recipe, tuple(json.loads(warnings)), updated)
-            for i, name, state, reason, title, language, pages, size, sha, recipe, warnings, updated in rows
-        ]
+            rows = db.execute(_FILES).fetchall()
+        return [stored_file(row, counts.get(file_id, 0)) for file_id, *row in rows]
 
     def mark(self, names: Sequence[str], state: FileState, reason: str = "") -> None:
         """Set the state of files; their chunks stay as they are. A file that was removed meanwhile stays removed."""
@@ -123,14 +77,18 @@ class Catalog:
                 "UPDATE files SET state = ?, reason = ?, updated_at = ? WHERE name = ?", [(state, reason, now, n) for n in names]
             )
 
-    def queue(self, names: Sequence[str]) -> None:
-        """Mark files as queued, adding new ones, and forget what made their rows, so that a run that is killed is gone on with."""
+    def queue(self, names: Sequence[str], splitting: str | None = None) -> None:
+        """Mark files as queued, adding new ones, and forget what made their rows, so that a run that is killed is gone on with.
+
+        `splitting` is how they are to be split from now on (FileRow.splitting); None leaves that as it is.
+        """
         now = time.time()
         with self._write() as db:
             db.executemany(
-                "INSERT INTO files (name, state, updated_at) VALUES (?, 'queued', ?) "
-                "ON CONFLICT (name) DO UPDATE SET state = 'queued', reason = '', recipe = '', updated_at = excluded.updated_at",
-                [(name, now) for name in names],
+                "INSERT INTO files (name, state, splitting, updated_at) VALUES (?1, 'queued', ifnull(?2, ''), ?3) "
+                "ON CONFLICT (name) DO UPDATE SET state = 'queued', reason = '', recipe = '', splitting = ifnull(?2, splitting), "
+                "updated_at = ?3",
+                [(name, splitting, now) for name in names],
             )
 
     def replace(
@@ -151,23 +109,16 @@ class Catalog:
             at = 0
             for order, chunk in enumerate(chunks):
                 chunk_id = secrets.randbits(63)
-                db.execute(
-                    "INSERT INTO chunks VALUES (?,?,?,?,?,?,?,?,?,?,?)",
-                    (chunk_id, file_id, order, *chunk_row(chunk), packed_spans(chunk.spans), notes),
-                )
-                db.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (chunk_id, segment(chunk.text)))
+                db.execute(_ADD_CHUNK, (chunk_id, file_id, order, notes, *chunk_row(chunk)))
+                db.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (chunk_id, segment(chunk.prefix + chunk.text)))
                 rows = [
                     (secrets.randbits(63), chunk_id, file_id, *bounds, halves[at + i].tobytes()) for i, bounds in enumerate(chunk.windows)
                 ]
                 db.executemany("INSERT INTO windows VALUES (?,?,?,?,?,?)", rows)
                 at += len(rows)
             db.execute(
-                "UPDATE files SET state = 'ready', reason = '', title = ?, language = ?, pages = ?, bytes = ?, sha256 = ?, recipe = ?, "
-                "warnings = ?, updated_at = ?, generation = ? WHERE id = ?",
-                (
-                    *(reading.title, reading.language, reading.pages, reading.bytes, reading.sha256, reading.recipe),
-                    *(json.dumps(reading.warnings, ensure_ascii=False), time.time(), generation, file_id),
-                ),
+                f"UPDATE files SET state = 'ready', reason = '', {_SET_READING}, updated_at = ?, generation = ? WHERE id = ?",  # noqa: S608 - columns
+                (*reading_row(reading), time.time(), generation, file_id),
             )
 
     def fail(self, name: str, reason: str, sha256: str, recipe: str) -> None:
@@ -177,10 +128,10 @@ class Catalog:
             if file_id is None:
                 return
             self._empty(db, file_id, self._raise_generation(db))
+            nothing = replace(NOTHING_READ, sha256=sha256, recipe=recipe)
             db.execute(
-                "UPDATE files SET state = 'failed', reason = ?, title = '', language = '', pages = 0, warnings = '[]', "
-                "sha256 = ?, recipe = ?, updated_at = ? WHERE id = ?",
-                (reason, sha256, recipe, time.time(), file_id),
+                f"UPDATE files SET state = 'failed', reason = ?, {_SET_READING}, updated_at = ? WHERE id = ?",  # noqa: S608 - columns
+                (reason, *reading_row(nothing), time.time(), file_id),
             )
 
     def remove(self, names: Iterable[str]) -> None:
@@ -251,6 +202,16 @@ class Catalog:
             if db.execute("SELECT 1 FROM files WHERE name = ?", (name,)).fetchone() is None:
                 raise NotFound(f"no file {name!r} in the library {kb!r}")
             rows = db.execute(f"{_CHUNK} WHERE f.name = ? ORDER BY c.ord", (name,)).fetchall()
+        return [stored_chunk(kb, row) for row in rows]
+
+    def section_of(self, kb: str, chunk: int) -> list[Passage]:
+        """All chunks of the section that this chunk belongs to, in order. Raises NotFound."""
+        own = "SELECT file_id, section_number FROM chunks WHERE id = ?"
+        query = f"{_CHUNK} WHERE (c.file_id, c.section_number) = ({own}) ORDER BY c.ord"
+        with self._connection() as db:
+            rows = db.execute(query, (chunk,)).fetchall()
+        if not rows:
+            raise NotFound(f"no chunk {chunk} in the library {kb!r}; a file that was read again has new ones")
         return [stored_chunk(kb, row) for row in rows]
 
     # ---- following

@@ -1,17 +1,94 @@
-"""How values lie in the rows of library.db: spans as packed tenths of points, sections and metadata as JSON."""
+"""How values lie in the rows of library.db: spans as packed tenths of points; lists, sections and metadata as JSON."""
 
 from __future__ import annotations
 
 import json
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from server.types import Chunk, Passage, Span
+from server.types import Box, Chunk, FileState, Hidden, Identity, Passage, Span
 
 _SPAN_COLUMNS = 7
+READING_COLUMNS = (  # in the order of `reading_row`
+    *("title", "language", "pages", "bytes", "sha256", "recipe", "warnings"),
+    *("authors", "abstract", "year", "doi", "arxiv_id", "hidden", "ocr_pages"),
+)
+FILE_COLUMNS = ("name", "state", "reason", "updated_at", "splitting", *READING_COLUMNS)
+CHUNK_COLUMNS = ("section", "page", "page_end", "kind", "language", "text", "spans", "section_number", "repeated")
+PASSAGE_COLUMNS = ("c.id", "f.name", "f.title", *(f"c.{column}" for column in CHUNK_COLUMNS), "c.metadata")
+
+UNKNOWN = Identity()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What ingestion learned about a file, beside its chunks. `recipe` says what made the chunks."""
+
+    title: str
+    language: str
+    pages: int
+    bytes: int
+    sha256: str
+    recipe: str
+    warnings: tuple[str, ...] = ()
+    identity: Identity = UNKNOWN
+    hidden: tuple[Hidden, ...] = ()
+    ocr_pages: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """One file of a library: its state, and what was read from it.
+
+    `splitting` is how it was asked to be split: a Splitting as JSON, or "" for what the settings say.
+    """
+
+    name: str
+    state: FileState
+    reason: str
+    updated_at: float
+    splitting: str
+    chunks: int
+    title: str
+    language: str
+    pages: int
+    bytes: int
+    sha256: str
+    recipe: str
+    warnings: tuple[str, ...]
+    identity: Identity
+    hidden: tuple[Hidden, ...]
+    ocr_pages: tuple[int, ...]
+
+
+NOTHING_READ = Reading("", "", 0, 0, "", "")
+
+
+def reading_row(reading: Reading) -> tuple[Any, ...]:
+    """A Reading as READING_COLUMNS hold it."""
+    identity = reading.identity
+    hidden = [{"text": h.text, "reason": h.reason, "page": h.box.page, "box": h.box[1:]} for h in reading.hidden]
+    return (
+        *(reading.title, reading.language, reading.pages, reading.bytes, reading.sha256, reading.recipe, _json(reading.warnings)),
+        *(_json(identity.authors), identity.abstract, identity.year, identity.doi, identity.arxiv_id),
+        *(_json(hidden), _json(reading.ocr_pages)),
+    )
+
+
+def stored_file(row: Sequence[Any], chunks: int) -> FileRow:
+    """A FileRow from FILE_COLUMNS; `chunks` is how many it has."""
+    name, state, reason, updated_at, splitting, title, language, pages, size, sha256, recipe, warnings, *rest = row
+    authors, abstract, year, doi, arxiv_id, hidden, ocr_pages = rest
+    return FileRow(
+        *(name, state, reason, updated_at, splitting, chunks, title, language, pages, size, sha256, recipe, tuple(json.loads(warnings))),
+        identity=Identity(tuple(json.loads(authors)), abstract, year, doi, arxiv_id),
+        hidden=tuple(Hidden(h["text"], h["reason"], Box(h["page"], *h["box"])) for h in json.loads(hidden)),
+        ocr_pages=tuple(json.loads(ocr_pages)),
+    )
 
 
 def packed_spans(spans: Sequence[Span]) -> bytes:
@@ -31,13 +108,16 @@ def unpacked_spans(blob: bytes) -> tuple[Span, ...]:
 
 
 def chunk_row(chunk: Chunk) -> tuple[Any, ...]:
-    """(section, page, page_end, kind, language, text) as the columns of `chunks` hold them."""
-    return (json.dumps(chunk.section, ensure_ascii=False), chunk.page, chunk.page_end, chunk.kind, chunk.language, chunk.text)
+    """A Chunk as CHUNK_COLUMNS hold it."""
+    return (
+        *(_json(chunk.section), chunk.page, chunk.page_end, chunk.kind, chunk.language, chunk.text, packed_spans(chunk.spans)),
+        *(chunk.section_number, chunk.repeated),
+    )
 
 
 def stored_chunk(kb: str, row: Sequence[Any]) -> Passage:
-    """A Passage with scores 0 from (id, file, title, section, page, page_end, kind, language, text, spans, metadata)."""
-    chunk_id, file, title, section, page, page_end, kind, language, text, spans, metadata = row
+    """A Passage with scores 0 from PASSAGE_COLUMNS."""
+    chunk_id, file, title, section, page, page_end, kind, language, text, spans, section_number, repeated, metadata = row
     return Passage(
         chunk_id=chunk_id,
         kb=kb,
@@ -53,4 +133,10 @@ def stored_chunk(kb: str, row: Sequence[Any]) -> Passage:
         score=0.0,
         similarity=0.0,
         metadata=json.loads(metadata),
+        section_number=section_number,
+        repeated=repeated,
     )
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pymupdf
@@ -13,13 +14,27 @@ from pdf_maker import column, make_pdf
 
 from server.errors import NotFound, PaperError, Unreadable
 from server.readers import READERS, read
+from server.readers.process import ReaderProcess
 from server.types import Document
 
+HANGS_S = 30.0
+MAGIC = (
+    b"%PDF-1.7\n",
+    b"PK\x03\x04",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+    b"\x89PNG\r\n\x1a\n",
+    b"\xff\xd8\xff\xe0",
+    b"BM",
+    b"{",
+    b"<html>",
+    b"{\\rtf1",
+)
 
-def outcome_of(path: Path) -> Document | str:
+
+def outcome_of(path: Path, read_it: Callable[[Path], Document] = read) -> Document | str:
     """The document, or the reason that the owner of the file is shown."""
     try:
-        return read(path)
+        return read_it(path)
     except PaperError as exc:
         return str(exc)
 
@@ -96,18 +111,43 @@ def test_white_space_only(tmp_path: Path) -> None:
         read(path)
 
 
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The only place where the process that reads may leave files: its working, home and temporary folder."""
+    folder = tmp_path_factory.mktemp("watched")
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in ("TMPDIR", "HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+            patch.setenv(variable, str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def reader(watched: Path) -> Iterator[ReaderProcess]:
+    with ReaderProcess(timeout_s=HANGS_S) as process:
+        yield process
+
+
 @pytest.mark.parametrize("suffix", sorted(READERS))
-@given(data=st.one_of(st.binary(max_size=400), st.text(max_size=200).map(str.encode), st.binary(max_size=300).map(b"%PDF-1.4\n".__add__)))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_any_bytes_give_a_document_or_an_error_of_ours(suffix: str, data: bytes) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"file{suffix}"
-        path.write_bytes(data)
-        outcome = outcome_of(path)
+@given(
+    data=st.one_of(
+        st.binary(max_size=400),
+        st.text(max_size=200).map(str.encode),
+        st.tuples(st.sampled_from(MAGIC), st.binary(max_size=300)).map(b"".join),
+    )
+)
+@settings(max_examples=30, deadline=HANGS_S * 1000, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+def test_any_bytes_give_a_document_or_an_error_of_ours(suffix: str, data: bytes, reader: ReaderProcess, watched: Path) -> None:
+    path = watched / f"file{suffix}"
+    path.write_bytes(data)
+    outcome = outcome_of(path, reader.read)
     if isinstance(outcome, str):
         assert len(outcome) > 10
+        for unforeseen in ("the reader failed", "crashed", "took longer"):
+            assert unforeseen not in outcome
     else:
         assert any(block.text.strip() for section in outcome.sections for block in section.blocks)
+    path.unlink()
+    assert list(watched.iterdir()) == []
 
 
 @given(position=st.floats(0, 1), junk=st.binary(min_size=1, max_size=30))

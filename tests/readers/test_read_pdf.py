@@ -179,7 +179,7 @@ def test_caption_table_and_cells(tmp_path: Path) -> None:
     found = [(block.kind, block.text) for block in blocks(read(make_pdf(tmp_path / "table.pdf", puts)))]
     assert found[1:4] == [
         ("caption", "Table 1: Accuracy of the models on two sets."),
-        ("table", "Model | Recall | F1 score\nBM25 | 66.0 | 54.8\nDense | 71.2 | 63.6"),
+        ("table", "Model: BM25 | Recall: 66.0 | F1 score: 54.8\nModel: Dense | Recall: 71.2 | F1 score: 63.6"),
         ("caption", "Figure 2. The shape of the thing."),
     ]
 
@@ -195,7 +195,10 @@ def test_cell_after_a_narrow_gap_is_found_by_the_cells_of_other_rows(tmp_path: P
 def test_title_comes_from_the_metadata_when_it_is_printed(tmp_path: Path) -> None:
     puts = [Put("JOURNAL OF EVERYTHING", 72, 50, 24), Put("On small things", 72, 100, 16), *column(FILLER, y=140)]
     assert read(make_pdf(tmp_path / "meta.pdf", puts, title="On small things")).title == "On small things"
-    assert read(make_pdf(tmp_path / "word.pdf", puts, title="Microsoft Word - final.docx")).title == "JOURNAL OF EVERYTHING"
+    assert read(make_pdf(tmp_path / "word.pdf", puts, title="Microsoft Word - final.docx")).title == "On small things"
+    puts[0] = Put("EVERYTHING IS SMALL", 72, 50, 24)
+    assert read(make_pdf(tmp_path / "large.pdf", puts)).title == "EVERYTHING IS SMALL"
+    assert read(make_pdf(tmp_path / "meant.pdf", puts, title="On small things")).title == "On small things"
 
 
 def test_german_is_neither_english_nor_chinese(tmp_path: Path) -> None:
@@ -227,8 +230,8 @@ def test_pages_without_text_are_named_in_a_warning(tmp_path: Path) -> None:
     assert document.pages == 3
 
 
-def test_scanned_paper_says_what_it_lacks(tmp_path: Path) -> None:
-    with pytest.raises(Unreadable, match=r"scanned: 2 pages without text; OCR is not available yet"):
+def test_blank_paper_says_what_it_lacks(tmp_path: Path) -> None:
+    with pytest.raises(Unreadable, match=r"no text: 2 pages without a text layer, and OCR finds nothing on them; scan again at 200 dpi"):
         read(make_pdf(tmp_path / "scan.pdf", [], pages=2))
 
 

@@ -73,7 +73,7 @@ def test_markdown(tmp_path: Path) -> None:
         (("One", "Two"), "paragraph", "- first"),
         (("One", "Two"), "paragraph", "- second"),
         (("One", "Two"), "code", "if x:\n    # no heading"),
-        (("One", "Two"), "table", "a | b\n1 | 2"),
+        (("One", "Two"), "table", "a: 1 | b: 2"),
         (("One", "Two", "Three"), "paragraph", "End of it, with snake_case_name."),
     ]
 

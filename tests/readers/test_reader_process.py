@@ -137,3 +137,42 @@ def _runs(pid: int) -> bool:
 def test_only_documents_are_unpickled() -> None:
     with pytest.raises(pickle.UnpicklingError, match="not part of a document"):
         _Unpickler(io.BytesIO(pickle.dumps(os.system))).load()
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Path:
+    path = make_pdf(tmp_path / "open.pdf", column(["a text behind a lock"]))
+    with pymupdf.open(path) as source:
+        source.save(tmp_path / "locked.pdf", encryption=pymupdf.PDF_ENCRYPT_AES_256, user_pw="秘密", owner_pw="owner")
+    path.unlink()
+    return tmp_path / "locked.pdf"
+
+
+def test_password_opens_a_locked_paper_and_a_wrong_one_is_named_as_such(locked: Path) -> None:
+    with ReaderProcess() as reader:
+        with pytest.raises(Unreadable, match=r"needs a password; give it when you add the file, or set readers\.passwords"):
+            reader.read(locked)
+        with pytest.raises(Unreadable, match="none of the given passwords opens it"):
+            reader.read(locked, passwords=["guess", "another"])
+        document = reader.read(locked, passwords=["guess", "秘密"])
+    assert document.sections[0].blocks[0].text == "a text behind a lock"
+
+
+def test_unlocked_copy_takes_the_place_of_the_locked_paper(locked: Path) -> None:
+    before = locked.read_bytes()
+    with ReaderProcess() as reader:
+        with pytest.raises(Unreadable, match="the password does not open this PDF"):
+            reader.unlock(locked, "guess")
+        assert locked.read_bytes() == before
+        reader.unlock(locked, "秘密")
+        assert reader.read(locked).sections[0].blocks[0].text == "a text behind a lock"
+    assert [path.name for path in locked.parent.iterdir()] == ["locked.pdf"]
+
+
+def test_unlocking_what_is_no_pdf_leaves_it_alone(tmp_path: Path) -> None:
+    path = tmp_path / "page.pdf"
+    path.write_text("<html>")
+    with ReaderProcess() as reader, pytest.raises(Unreadable, match="this is no PDF"):
+        reader.unlock(path, "secret")
+    assert path.read_text() == "<html>"
+    assert list(tmp_path.iterdir()) == [path]

@@ -61,6 +61,7 @@ class State:
     hold: bool = False  # jobs stand still
     requests: list[tuple[str, str]] = field(default_factory=list)  # (method, path with query)
     chats: list[dict[str, Any]] = field(default_factory=list)
+    passwords: list[str] = field(default_factory=list)  # one an upload
     go_on: threading.Event = field(default_factory=threading.Event)  # lets a "slow" answer end
     gone: threading.Event = field(default_factory=threading.Event)  # the client of a "slow" answer went away
 
@@ -76,8 +77,16 @@ def document(file: str, **more: Any) -> dict[str, Any]:
 def sample_state() -> State:
     """One library, "samples", with a failed file among good ones."""
     documents = [
-        document(PAPER, title="Rank fusion for small libraries", pages=12, chunks=41),
-        document("中文检索.md", title="中文检索的分词方法", language="zh", pages=1, chunks=9),
+        document(PAPER, title="Rank fusion for small libraries", pages=12, chunks=41, authors=["A. Author", "李明"], year=2024),
+        document(
+            "中文检索.md",
+            title="中文检索的分词方法",
+            language="zh",
+            pages=1,
+            chunks=9,
+            ocr_pages=[1, 2],
+            same_as={"file": PAPER, "reason": "title"},
+        ),
         document("crash-safe-ingestion.pdf", title="Killing ingestion nine hundred times", pages=9, chunks=33),
         document("scan-1987.pdf", title=None, language=None, state="failed", reason="encrypted: needs a password", pages=0, chunks=0),
     ]
@@ -147,7 +156,13 @@ def make_app(state: State) -> FastAPI:
         return JSONResponse(job | {"failed": refused or {}}, 202)  # only this answer names what was refused
 
     @app.post("/api/v1/libraries/{kb}/documents")
-    def upload(kb: str, files: Annotated[list[UploadFile], File()], override: Annotated[bool, Form()] = False) -> JSONResponse:
+    def upload(
+        kb: str,
+        files: Annotated[list[UploadFile], File()],
+        override: Annotated[bool, Form()] = False,
+        password: Annotated[str, Form()] = "",
+    ) -> JSONResponse:
+        state.passwords.append(password)
         if kb not in state.libraries:
             return problem(404, f"no library {kb!r}")
         names = [file.filename or "" for file in files]

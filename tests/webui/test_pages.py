@@ -196,15 +196,19 @@ class TestLibrary:
         table = app.dataframe[0].value
         assert list(table["state"]) == ["ready", "ready", "ready", "failed"]
         assert table["reason"][3] == "encrypted: needs a password"
+        assert table["reason"][1] == "same paper as rank-fusion.pdf; pages read by OCR: 2"
+        assert (table["authors"][0], table["year"][0]) == ("A. Author, 李明", 2024)
         assert list(table["language"])[:2] == ["English", "Chinese"]
         assert "Documents: 4 · ready: 3 · failed: 1 · passages: 83" in words(app)
 
     def test_an_upload_is_followed_to_its_outcome(self, state: fake_api.State) -> None:
         app = open_app("library")
         app.file_uploader[0].set_value([(name, b"%PDF-", "application/pdf") for name in ("new.pdf", "bad.pdf", fake_api.PAPER)]).run()
+        app.text_input(key="password").set_value("秘密").run()
         state.hold = True
         app.button(key="upload").click().run()
         assert_calm(app)
+        assert state.passwords == ["秘密"]
         assert "0 of 2 files · now: new.pdf" in app.progress[0].text.replace("\\", "")
         state.hold = False
         app.run()  # a look moves the job one file

@@ -1,0 +1,73 @@
+"""The tables of library.db; in: a connection to a new or an older file; out: the same file in this version's schema, nothing lost."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from server.errors import Corrupt
+
+SCHEMA = 2
+_TABLES = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS files (
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '',
+  title TEXT NOT NULL DEFAULT '', language TEXT NOT NULL DEFAULT '', pages INTEGER NOT NULL DEFAULT 0,
+  bytes INTEGER NOT NULL DEFAULT 0, sha256 TEXT NOT NULL DEFAULT '', recipe TEXT NOT NULL DEFAULT '',
+  warnings TEXT NOT NULL DEFAULT '[]', updated_at REAL NOT NULL, generation INTEGER NOT NULL DEFAULT 0,
+  authors TEXT NOT NULL DEFAULT '[]', abstract TEXT NOT NULL DEFAULT '', year INTEGER, doi TEXT NOT NULL DEFAULT '',
+  arxiv_id TEXT NOT NULL DEFAULT '', hidden TEXT NOT NULL DEFAULT '[]', ocr_pages TEXT NOT NULL DEFAULT '[]',
+  splitting TEXT NOT NULL DEFAULT '');
+CREATE TABLE IF NOT EXISTS chunks (
+  id INTEGER PRIMARY KEY, file_id INTEGER NOT NULL REFERENCES files ON DELETE CASCADE, ord INTEGER NOT NULL, section TEXT NOT NULL,
+  page INTEGER NOT NULL, page_end INTEGER NOT NULL, kind TEXT NOT NULL, language TEXT NOT NULL, text TEXT NOT NULL,
+  spans BLOB NOT NULL, metadata TEXT NOT NULL DEFAULT '{}', section_number INTEGER NOT NULL DEFAULT 0,
+  repeated INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX IF NOT EXISTS chunks_of_file ON chunks (file_id, ord);
+CREATE TABLE IF NOT EXISTS windows (
+  id INTEGER PRIMARY KEY, chunk_id INTEGER NOT NULL REFERENCES chunks ON DELETE CASCADE,
+  file_id INTEGER NOT NULL REFERENCES files ON DELETE CASCADE, start INTEGER NOT NULL, stop INTEGER NOT NULL, vector BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS windows_of_chunk ON windows (chunk_id);
+CREATE INDEX IF NOT EXISTS windows_of_file ON windows (file_id);
+CREATE TABLE IF NOT EXISTS removed (window_id INTEGER NOT NULL, generation INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS removed_since ON removed (generation);
+CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (text, tokenize = 'porter unicode61 remove_diacritics 2');
+"""
+_FROM_1 = (
+    "ALTER TABLE files ADD COLUMN authors TEXT NOT NULL DEFAULT '[]'",
+    "ALTER TABLE files ADD COLUMN abstract TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE files ADD COLUMN year INTEGER",
+    "ALTER TABLE files ADD COLUMN doi TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE files ADD COLUMN arxiv_id TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE files ADD COLUMN hidden TEXT NOT NULL DEFAULT '[]'",
+    "ALTER TABLE files ADD COLUMN ocr_pages TEXT NOT NULL DEFAULT '[]'",
+    "ALTER TABLE files ADD COLUMN splitting TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE chunks ADD COLUMN section_number INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE chunks ADD COLUMN repeated INTEGER NOT NULL DEFAULT 0",
+    # Sections were not numbered: a new one begins where the path changes. The next ingestion reads the files again and knows exactly.
+    """
+    UPDATE chunks SET section_number = numbered.number FROM (
+      SELECT id, sum(begins) OVER (PARTITION BY file_id ORDER BY ord) - 1 AS number FROM (
+        SELECT id, file_id, ord, section IS NOT lag(section) OVER (PARTITION BY file_id ORDER BY ord) AS begins FROM chunks)
+    ) AS numbered WHERE numbered.id = chunks.id
+    """,
+)
+
+
+def bring_up_to_date(db: sqlite3.Connection, path: str) -> None:
+    """Create the tables of a new file, or change those of an older schema in one transaction. `path` is for the message of Corrupt."""
+    if _version(db) == 0:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.executescript(_TABLES + f"PRAGMA user_version = {SCHEMA};")
+    if _version(db) == 1:
+        db.execute("BEGIN IMMEDIATE")  # an exception closes the connection, which rolls back
+        if _version(db) == 1:  # no other process was faster
+            for statement in _FROM_1:
+                db.execute(statement)
+            db.execute("PRAGMA user_version = 2")
+        db.execute("COMMIT")
+    if _version(db) != SCHEMA:
+        raise Corrupt(f"{path} was written by another version (schema {_version(db)}, known is {SCHEMA}); rebuild it with --recreate-vs")
+
+
+def _version(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
