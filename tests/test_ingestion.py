@@ -116,7 +116,7 @@ def test_a_bad_file_has_its_reason_and_the_rest_goes_on(kb: KnowledgeBase, hashi
     end = ingest(kb, hashing, SPLITTING)
     assert sorted(end.failed) == ["a-torn.pdf", "b-empty.md", "c.xyz", "d-blank.md"]
     assert "0 bytes" in end.failed["b-empty.md"]
-    assert end.failed["c.xyz"].startswith("no reader for .xyz; known: .csv")
+    assert end.failed["c.xyz"].startswith("no reader for .xyz; known: .bmp, .csv")
     assert all(end.failed.values())
     states = {row.name: (row.state, row.reason) for row in kb.catalog.files()}
     assert states["c.xyz"] == ("failed", end.failed["c.xyz"])

@@ -104,10 +104,11 @@ def _pages(source: Any, scans: Scans) -> tuple[list[Page], list[str]]:
     warnings: list[str] = []
     for number in range(1, len(source) + 1):
         try:
-            page = page_lines(source[number - 1], number)
-            page.ruled = ruled_areas(source[number - 1], page, pages[-1] if pages else None)
+            sheet = source[number - 1]
+            page = page_lines(sheet, number)
+            page.ruled = ruled_areas(sheet, page, pages[-1] if pages else None)
             hidden = page.hidden
-            page = scans.text_of(source[number - 1], page)
+            page = scans.text_of(sheet, page)
             page.hidden = hidden  # also of a page that OCR has read instead
             pages.append(page)
         except _failures() as exc:
@@ -117,8 +118,8 @@ def _pages(source: Any, scans: Scans) -> tuple[list[Page], list[str]]:
 
 
 def _unknown_share(pages: list[Page]) -> float:
-    words = [word.text for page in pages for line in page.lines for word in line.words]
-    return sum(word.count("\ufffd") for word in words) / max(1, sum(map(len, words)))
+    text = "".join([word.text for page in pages for line in page.lines for word in line.words])
+    return text.count("\ufffd") / max(1, len(text))
 
 
 def _complaints() -> list[str]:

@@ -28,6 +28,7 @@ _LOOK = itemgetter("color", "alpha", "char_flags", "size")
 _STROKED, _PAINTED, _CLIPPED = 32, 16 | 32, 64  # bits of char_flags
 _TRANSPARENT, _SOLID = 26, 230  # of 255: below a tenth nothing shows; above nine tenths the colour is the one that shows
 
+Look = tuple[int, int, int, float]  # colour, alpha, char_flags, size of a span
 Key = tuple[int, int]  # number of a block, of a line in it
 Words = list[tuple[Any, ...]]  # as MuPDF gives them: box, text
 
@@ -35,14 +36,14 @@ Words = list[tuple[Any, ...]]  # as MuPDF gives them: box, text
 class Piece(NamedTuple):
     """A printed word, the part of one that is set in one style, or one Chinese character; `glued` when no space stands before it.
 
-    `core` is its box without the room above and below, where neighbouring lines reach in; `look` its colour, alpha, flags, size.
+    `core` is its box without the room above and below, where neighbouring lines reach in; `look` is how it is set.
     """
 
     text: str
     box: Rect
     core: Rect
     glued: bool
-    look: tuple[int, int, int, float]
+    look: Look
 
 
 @dataclass(slots=True)
@@ -78,7 +79,12 @@ class Found:
 
 
 def find_hidden(page: Any, number: int, drawn: Any, textpage: Any, blocks: Sequence[dict[str, Any]], words: Words) -> Found:
-    """What is hidden on `page`; `drawn` is its drawing list, `textpage` the text made from that, `blocks` and `words` what it holds."""
+    """What is hidden on `page`; `drawn` is its drawing list, `textpage` the text made from that, `blocks` and `words` what it holds.
+
+    Nothing where the document is no PDF: an image has no text.
+    """
+    if not page.parent.is_pdf:
+        return Found()
     states = pdf_paint.graphics_states(page)
     paints, texts, everything = pdf_paint.painted(drawn, states)
     lines = {(at, row): line for at, block in enumerate(blocks) for row, line in enumerate(block.get("lines", ()))}
@@ -120,8 +126,8 @@ class _Sheet:
         for paint in paints:
             self._doubt_near(paint, {look[0] for look in looks})
 
-    def _doubt_looks(self, looks: set[tuple[int, int, int, float]]) -> None:
-        strange = looks if self.veiled else {look for look in looks if _is_strange(*look)}
+    def _doubt_looks(self, looks: set[Look]) -> None:
+        strange = looks if self.veiled else {look for look in looks if _is_strange(look)}
         for key, line in self.lines.items() if strange else ():
             self.doubted[key] = {at for at, span in enumerate(line["spans"]) if _LOOK(span) in strange}
         self.doubted = {key: spans for key, spans in self.doubted.items() if spans}
@@ -178,9 +184,10 @@ class _Sheet:
         return [span["bbox"] for span in self.page.get_texttrace() if span["type"] == 1]
 
 
-def _is_strange(colour: int, alpha: int, flags: int, size: float) -> bool:
-    """Whether text that looks so may be hidden on white paper."""
-    return size < SMALLEST_PT or alpha < _TRANSPARENT or not flags & _PAINTED or flags & _CLIPPED > 0 or pdf_paint.alike(colour, 0xFFFFFF)
+def _is_strange(look: Look) -> bool:
+    """Whether text that looks so may be hidden on white paper. MuPDF gives alpha 0 to render modes 3 and 7."""
+    colour, alpha, _, size = look
+    return size < SMALLEST_PT or alpha < _TRANSPARENT or pdf_paint.alike(colour, 0xFFFFFF)
 
 
 Judged = dict[Key, list[tuple[Piece, HiddenReason | None]]]

@@ -22,7 +22,8 @@ Sight = Literal["seen", "same colour", "nothing"]
 # line numbers at 128; WCAG asks for 3 to 1 (about 107) in the largest print.
 FAINTEST = 16
 _INK = 0.003  # share of a box; a full stop in a line's height fills ten times as much
-_FILLED = 0.8  # share of a box that no letters fill: bold capitals reach 0.45
+_FILLED = 0.8  # share of a box that no letters fill: bold capitals reach 0.45, the rest is room for what they stand on
+_FILLED_AMONG_LETTERS = 0.5  # the same where other text, which takes up to 0.3 of the paper, stands all over the box
 _SCAN_INK = 48  # of 255: print on a scan against its paper, whose grain stays below half of that
 _IMAGES, _VECTORS, _CLIP = 4, 1024, 64  # pymupdf.TEXT_PRESERVE_IMAGES, TEXT_COLLECT_VECTORS, TEXT_CLIP
 _VECTOR = "\n<vector filled, color: #"  # how PyMuPDF describes a filled shape, then "rrggbb, alpha: 255, …"
@@ -178,7 +179,7 @@ class Picture:
             return "seen" if alone and (np.abs(dots - paper).max(axis=1) > FAINTEST).mean() >= _INK else "nothing"
         away = np.abs(dots - np.array(rgb(colour))).max(axis=1)  # (n,)
         same = float((away <= FAINTEST).mean())
-        if same > _FILLED:
+        if same > (_FILLED if alone else _FILLED_AMONG_LETTERS):
             return "same colour"
         ink = max(FAINTEST, np.abs(paper - rgb(colour)).max() / 2)
         return "seen" if (away <= ink).mean() >= _INK else "nothing"
