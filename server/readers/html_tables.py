@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from server.readers.table_lines import named, table_text
+from server.readers.rows import named
+from server.readers.table_lines import table_text
 
 MAX_REPEATED = 10_000  # cells of a table that spans may repeat, so that "rowspan=65534" costs no memory
 _MAX_COLUMNS = 1000  # what browsers allow

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from server.readers.rows import Row, table_block
-
-
-def named(header: Row, row: Row) -> str:
-    """One row with its columns' names; empty cells are left out, cells without a name stand alone."""
-    names = [*header, *[""] * (len(row) - len(header))]
-    return " | ".join(f"{name}: {cell}" if name else cell for name, cell in zip(names, row, strict=False) if cell)
+from server.readers.rows import Row, named, table_block
 
 
 def table_text(rows: Sequence[Row], header_rows: int) -> str:

@@ -11,7 +11,7 @@ from server.errors import Unreadable
 from server.readers.assembly import document_of
 from server.readers.damage import told
 from server.readers.headings import Outline
-from server.readers.table_lines import named
+from server.readers.rows import named
 from server.readers.text import read_decoded
 from server.types import Block, Document
 
