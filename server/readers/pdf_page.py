@@ -14,7 +14,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from server.language import WIDE, display_width
+from server.language import WIDE
 from server.readers.pdf_hidden import find_hidden
 from server.readers.pdf_ruled import Ruled
 from server.types import Hidden
@@ -274,22 +274,33 @@ def _mended(line: str, found: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 def _runs(spans: list[dict[str, Any]], word: Word) -> list[Word]:
     """A word with Chinese in it as runs of one script; edges between runs come from font changes, else from printed widths."""
     edges = [span["bbox"][0] for span in spans if word.x0 < span["bbox"][0] < word.x1]
-    whole = display_width(word.text) or 1
+    wide, narrow = _widths(word, max(span["size"] for span in spans))
     made: list[Word] = []
-    x0, done = word.x0, 0
+    x0 = x1 = word.x0
     for match in _RUNS.finditer(word.text):
-        done += display_width(match.group())
-        x1 = word.x0 + (word.x1 - word.x0) * done / whole
+        run = match.group()
+        x1 = x0 + (wide if _HAS_WIDE.match(run) else narrow) * len(run)
         near = min(edges, key=lambda edge: abs(edge - x1), default=x1)
         if match.end() == len(word.text):
             x1 = word.x1
         elif abs(near - x1) < 0.5 * (word.y1 - word.y0) and near > x0:
             x1 = near
-        text = plain(match.group())
+        text = plain(run)
         if text:
             made.append(Word(text, x0, word.y0, x1, word.y1, bool(made)))
         x0 = x1
     return made
+
+
+def _widths(word: Word, em: float) -> tuple[float, float]:
+    """Widths in points of a Chinese and of another character of `word`: an em, and what is left; two to one when that cannot be."""
+    chinese = len(_HAS_WIDE.findall(word.text))
+    others = len(word.text) - chinese
+    left = (word.x1 - word.x0 - chinese * em) / max(1, others)
+    if 0.3 * em < left < 0.9 * em:
+        return em, left
+    unit = (word.x1 - word.x0) / (2 * chinese + others or 1)
+    return 2 * unit, unit
 
 
 def _turns(direction: tuple[int, int], width: float, height: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
