@@ -14,7 +14,7 @@ import shutil
 import threading
 import unicodedata
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -99,8 +99,13 @@ class KnowledgeBase:
                     found.append(path.relative_to(self.content).as_posix())
         return sorted(found)
 
-    def store_file(self, file: str, source: BinaryIO, *, override: bool, limit_bytes: int) -> Path:
-        """Put an uploaded file under content/ in one step. Raises Conflict when it exists and not `override`, Invalid when too large."""
+    def store_file(
+        self, file: str, source: BinaryIO, *, override: bool, limit_bytes: int, prepare: Callable[[Path], None] = lambda path: None
+    ) -> Path:
+        """Put an uploaded file under content/ in one step, after `prepare` has done to it what it must.
+
+        Raises Conflict when it exists and not `override`, Invalid when too large, and what `prepare` raises; then nothing has changed.
+        """
         path = self.path_of(unicodedata.normalize("NFC", file))
         if path.exists() and not override:
             raise Conflict(f"文件 {file} 已存在。")
@@ -118,6 +123,7 @@ class KnowledgeBase:
                     target.write(block)
                 target.flush()
                 os.fsync(target.fileno())
+            prepare(temporary)
             if override:
                 os.replace(temporary, path)
             else:

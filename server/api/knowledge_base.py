@@ -13,7 +13,7 @@ from fastapi import APIRouter, Body, File, Form, Request, UploadFile
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import ValidationError
 
-from configs.settings import Readers, Splitting
+from configs.settings import Splitting
 from server.api.bodies import CreateBody, SearchBody
 from server.api.responses import Envelope, failure
 from server.errors import PaperError, Unprocessable
@@ -159,12 +159,20 @@ def store_uploads(
 ) -> tuple[list[str], dict[str, str]]:
     """(names that were stored, name -> reason of those that were not). PDFs that `password` opens are stored without it."""
     stored, failed = [], {}
+    limit_bytes = runtime.settings.server.upload_limit_mib << 20
+    limits = runtime.settings.readers
+
+    def unlock(path: Path) -> None:
+        with ReaderProcess(timeout_s=limits.timeout_s, memory_mib=limits.memory_mib) as process:
+            process.unlock(path, password)
+
     for upload in files:
         name = (upload.filename or "").replace("\\", "/")
+        locked = bool(password) and name.lower().endswith(".pdf")
         try:
-            path = kb.store_file(name, upload.file, override=override, limit_bytes=runtime.settings.server.upload_limit_mib << 20)
-            if password and path.suffix.lower() == ".pdf":
-                unlock(path, password, runtime.settings.readers)
+            path = kb.store_file(
+                name, upload.file, override=override, limit_bytes=limit_bytes, prepare=unlock if locked else lambda path: None
+            )
             stored.append(path.relative_to(kb.content).as_posix())
         except (PaperError, UnicodeError) as exc:
             failed[name] = str(exc)
@@ -189,16 +197,6 @@ def asked_splitting(default: Splitting, chunk_size: int | None, chunk_overlap: i
             f"chunk_size={size}, chunk_overlap={overlap} 不可用：chunk_size 为 20 到 20000 个字符，chunk_overlap 不超过它的一半。"
             "chunk_size must be 20 to 20000 characters, chunk_overlap 0 to half of it."
         ) from exc
-
-
-def unlock(path: Path, password: str, readers: Readers) -> None:
-    """Take the password off a PDF that was just stored; when it is the wrong one the file goes again. Raises Unreadable."""
-    try:
-        with ReaderProcess(timeout_s=readers.timeout_s, memory_mib=readers.memory_mib) as process:
-            process.unlock(path, password)
-    except PaperError:
-        path.unlink(missing_ok=True)
-        raise
 
 
 def distance(passage: Passage) -> float:

@@ -132,6 +132,11 @@ def test_an_encrypted_paper_is_stored_without_its_password(http: TestClient, scr
     assert "needs a password" in without["failed"]["locked.pdf"]
     check_problem(upload(http, scratch, {"wrong.pdf": locked_pdf("秘密")}, password="guess"), 409, "wrong.pdf: the password does not open")
     assert runtime.shelf.open(scratch).names() == ["b.md", "locked.pdf"]
+    stored = runtime.shelf.open(scratch).existing("locked.pdf")
+    before = stored.read_bytes()
+    answer = upload(http, scratch, {"locked.pdf": locked_pdf("another")}, override="true", password="guess")
+    check_problem(answer, 409, "locked.pdf: the password does not open")
+    assert stored.read_bytes() == before
     last = followed(http, upload(http, scratch, files, override="true", password="秘密").json())[-1]
     assert last["failed"] == {}
     image = http.get(f"/api/v1/libraries/{scratch}/page", params={"file": "locked.pdf", "page": 1})
