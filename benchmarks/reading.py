@@ -18,6 +18,7 @@ from pathlib import Path
 
 from benchmarks import ocr, reading_headings, reading_identity, reading_tables
 from benchmarks.machine import head
+from benchmarks.truth_files import LIBRARY, ROOT
 from configs.settings import Splitting
 from server.errors import PaperError
 from server.readers import read
@@ -25,8 +26,6 @@ from server.splitting import split
 from server.splitting.counting import estimate_tokens
 from server.types import Chunk, Document
 
-ROOT = Path(__file__).resolve().parents[1]
-LIBRARY = ROOT.parent / "shared" / "library"
 ROUNDS = 3
 SPLITTING = Splitting()  # chunks of 400 tokens; the window of the embedding model is 512
 MEMORY_LIMIT_MIB = 400

@@ -5,8 +5,6 @@ python -m benchmarks.reading_headings [LIBRARY]      default: PAPERPROOF_LIBRARY
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import sys
 import unicodedata
@@ -15,12 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import head
-from server.readers import read
+from benchmarks.truth_files import LIBRARY, TRUTH, document_of, truth_rows
 from server.types import Block, Document
 
-ROOT = Path(__file__).resolve().parents[1]
-TRUTH = ROOT / "benchmarks" / "truth"
-LIBRARY = Path(os.environ.get("PAPERPROOF_LIBRARY") or ROOT.parent / "shared" / "library")
 _DASHES = str.maketrans(dict.fromkeys("‐‑‒–—−", "-"))
 
 
@@ -62,14 +57,14 @@ def table(library: Path = LIBRARY) -> str:
 
 def heading_scores(library: Path, documents: dict[str, Document]) -> dict[str, Score]:
     """The score of each paper in the truth; `documents` keeps what was read."""
-    return {row["file"]: _score(row, _document(library, row["file"], documents)) for row in _rows("headings.jsonl")}
+    return {row["file"]: _score(row, document_of(library, row["file"], documents)) for row in truth_rows(TRUTH / "headings.jsonl")}
 
 
 def order_faults(library: Path, documents: dict[str, Document]) -> list[tuple[str, dict[str, Any], bool]]:
     """(what was asked, the row of the truth, whether it holds) for every row of order.jsonl."""
     result = []
-    for row in _rows("order.jsonl"):
-        blocks = [block for section in _document(library, row["file"], documents).sections for block in section.blocks]
+    for row in truth_rows(TRUTH / "order.jsonl"):
+        blocks = [block for section in document_of(library, row["file"], documents).sections for block in section.blocks]
         if "before" in row:
             wanted = _bare(row["before"]) + _bare(row["after"])
             result.append((f"join: {row['over']}", row, any(wanted in _bare(block.text) for block in blocks)))
@@ -134,16 +129,6 @@ def _is_apart(row: dict[str, Any], blocks: list[Block]) -> bool:
     return bool(holders) and all(
         _bare(row["beside"]) not in _bare(block.text) and (kinds is None or block.kind in kinds) for block in holders
     )
-
-
-def _document(library: Path, name: str, documents: dict[str, Document]) -> Document:
-    if name not in documents:
-        documents[name] = read(library / "papers" / name)
-    return documents[name]
-
-
-def _rows(name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (TRUTH / name).read_text(encoding="utf-8").splitlines()]
 
 
 def _heading(text: str) -> str:

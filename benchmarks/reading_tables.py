@@ -8,8 +8,6 @@ truth/formulas.jsonl: the numbers of the equations on a page. Both were read off
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import sys
 import unicodedata
@@ -19,12 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import head
-from server.readers import read
+from benchmarks.truth_files import LIBRARY, TRUTH, document_of, truth_rows
 from server.types import Block, Document
 
-ROOT = Path(__file__).resolve().parents[1]
-TRUTH = ROOT / "benchmarks" / "truth"
-LIBRARY = Path(os.environ.get("PAPERPROOF_LIBRARY") or ROOT.parent / "shared" / "library")
 WORDY = 5  # words of four letters or more, and half of the characters in them: prose, not an equation
 
 
@@ -47,8 +42,8 @@ def table(library: Path = LIBRARY) -> str:
 
 def table_scores(library: Path, documents: dict[str, Document]) -> Iterator[tuple[dict[str, Any], TableScore]]:
     """Each row of the truth with its score; `documents` keeps what was read."""
-    for row in _rows("tables.jsonl"):
-        document = _document(library, row["file"], documents)
+    for row in truth_rows(TRUTH / "tables.jsonl"):
+        document = document_of(library, row["file"], documents)
         blocks = [block for block in _blocks(document) if block.kind == "table" and row["page"] in {span.page for span in block.spans}]
         scores = [_score(row, block) for block in blocks]
         yield row, max(scores, key=lambda score: (score.right, score.rows), default=TableScore(False, False, False, 0, len(row["cells"])))
@@ -57,8 +52,8 @@ def table_scores(library: Path, documents: dict[str, Document]) -> Iterator[tupl
 def missing_equations(library: Path, documents: dict[str, Document]) -> list[tuple[str, int, str]]:
     """(file, page, number) of the equations that are no formula block of that page which ends with the number."""
     lost = []
-    for row in _rows("formulas.jsonl"):
-        document = _document(library, row["file"], documents)
+    for row in truth_rows(TRUTH / "formulas.jsonl"):
+        document = document_of(library, row["file"], documents)
         texts = [block.text for block in _blocks(document) if block.kind == "formula" and block.page == row["page"]]
         lost += [
             (row["file"], row["page"], n)
@@ -93,14 +88,14 @@ def _tables(library: Path, documents: dict[str, Document]) -> str:
 
 
 def _formulas(library: Path, documents: dict[str, Document]) -> str:
-    wanted = sum(len(row["numbers"]) for row in _rows("formulas.jsonl"))
+    wanted = sum(len(row["numbers"]) for row in truth_rows(TRUTH / "formulas.jsonl"))
     lost = missing_equations(library, documents)
     papers = [
         path.name
         for path in sorted((library / "papers").glob("*.pdf"))
         if path.name.startswith(("de", "en_c", "en_p", "j", "m", "r", "zh"))
     ]
-    blocks = [block for name in papers for block in _blocks(_document(library, name, documents)) if block.kind == "formula"]
+    blocks = [block for name in papers for block in _blocks(document_of(library, name, documents)) if block.kind == "formula"]
     prose = [text for name in papers for text in prose_formulas(documents[name])]
     return (
         "| equations | |\n|---|---|\n"
@@ -132,16 +127,6 @@ def _holds(line: str, names: list[str], key: str, path: list[str], value: str) -
 
 def _blocks(document: Document) -> Iterator[Block]:
     return (block for section in document.sections for block in section.blocks)
-
-
-def _document(library: Path, name: str, documents: dict[str, Document]) -> Document:
-    if name not in documents:
-        documents[name] = read(library / "papers" / name)
-    return documents[name]
-
-
-def _rows(name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (TRUTH / name).read_text(encoding="utf-8").splitlines()]
 
 
 def _bare(text: str) -> str:

@@ -191,7 +191,8 @@ def test_requests_beyond_the_slots_wait_their_turn(stack):
     with contextlib.ExitStack() as streams:
         for _ in range(3):
             ask: Any = {"model": SMALL_LLM, "messages": HI, "max_tokens": 30, "stream": True}
-            streams.enter_context(httpx2.stream("POST", f"{stack.client().base_url}chat/completions", json=ask, timeout=60.0))
+            answer = streams.enter_context(httpx2.stream("POST", f"{stack.client().base_url}chat/completions", json=ask, timeout=60.0))
+            assert answer.status_code == 200
     until(lambda: stack.busy() == 0, "all slots are free", 5.0)
 
 
