@@ -58,7 +58,7 @@ class Catalog:
         self._writing = threading.Lock()
         self._closed = False
         with self._connection() as db:
-            bring_up_to_date(db, str(path))
+            bring_up_to_date(db, str(path), PATIENCE_S)
 
     # ---- files
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 
 from server.errors import Corrupt
 
@@ -53,11 +54,14 @@ _FROM_1 = (
 )
 
 
-def bring_up_to_date(db: sqlite3.Connection, path: str) -> None:
-    """Create the tables of a new file, or change those of an older schema in one transaction. `path` is for the message of Corrupt."""
+def bring_up_to_date(db: sqlite3.Connection, path: str, patience_s: float) -> None:
+    """Create the tables of a new file, or change those of an older schema, in one transaction. `path` is for the message of Corrupt.
+
+    Raises sqlite3.OperationalError when another process held the file for longer than `patience_s` seconds.
+    """
     if _version(db) == 0:
-        db.execute("PRAGMA journal_mode = WAL")
-        db.executescript(_TABLES + f"PRAGMA user_version = {SCHEMA};")
+        _write_ahead(db, patience_s)
+        db.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
     if _version(db) == 1:
         db.execute("BEGIN IMMEDIATE")  # an exception closes the connection, which rolls back
         if _version(db) == 1:  # no other process was faster
@@ -67,6 +71,19 @@ def bring_up_to_date(db: sqlite3.Connection, path: str) -> None:
         db.execute("COMMIT")
     if _version(db) != SCHEMA:
         raise Corrupt(f"{path} was written by another version (schema {_version(db)}, known is {SCHEMA}); rebuild it with --recreate-vs")
+
+
+def _write_ahead(db: sqlite3.Connection, patience_s: float) -> None:
+    """Switch the file to WAL. SQLite's busy timeout does not cover this switch: of two processes that make it at once, one is refused."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
 
 
 def _version(db: sqlite3.Connection) -> int:

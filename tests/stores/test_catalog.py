@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from configs.settings import ROOT
 from server.errors import Corrupt, NotFound
+from server.stores import schema
 from server.stores.catalog import Catalog
 from server.stores.rows import Reading, packed_spans, unpacked_spans
 from server.stores.words import match_expression, question_terms, segment
@@ -330,6 +332,21 @@ def test_two_processes_write_the_same_library_and_lose_nothing(tmp_path: Path):
     assert catalog.counts() == (51, 51, 51)
     assert catalog.generation() == 100
     catalog.close()
+
+
+def test_a_new_library_waits_for_the_process_that_is_making_the_same_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    other = sqlite3.connect(tmp_path / "library.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        other.rollback()
+
+    monkeypatch.setattr(schema.time, "sleep", wait)
+    Catalog(tmp_path / "library.db").close()
+    assert len(waits) == 1
+    other.close()
 
 
 @pytest.mark.parametrize("content", [b"this is no database", b"SQLite format 3\0" + b"\1" * 200])
