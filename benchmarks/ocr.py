@@ -115,7 +115,7 @@ def real(library: Path, truth: Path | None) -> Iterator[Case]:
 
 def _paragraphs(path: Path, page: int = 0) -> Iterator[str]:
     """The paragraphs of a born-digital paper; with `page`, those that stand on it as a whole."""
-    from server.readers.pdf import read_pdf
+    from server.readers.pdf.reader import read_pdf
 
     for section in read_pdf(path).sections:
         for block in section.blocks:
@@ -165,14 +165,14 @@ def _read(path: Path, dpi: int | None, threads: int | None) -> Outcome:
     """In a process of its own: the engine is made on an empty line, then the document is read."""
     import numpy as np
 
-    from server.readers import ocr, ocr_engine
-    from server.readers.pdf import read_pdf
+    from server.readers.ocr import engine, pages
+    from server.readers.pdf.reader import read_pdf
 
-    ocr.DPI = dpi or ocr.DPI
-    ocr_engine.THREADS = threads or ocr_engine.THREADS
+    pages.DPI = dpi or pages.DPI
+    engine.THREADS = threads or engine.THREADS
     started = time.process_time()
-    ocr_engine.find_lines(np.full((64, 64, 3), 255, np.uint8))
-    ocr_engine.recognise(np.full((32, 64, 3), 255, np.uint8))
+    engine.find_lines(np.full((64, 64, 3), 255, np.uint8))
+    engine.recognise(np.full((32, 64, 3), 255, np.uint8))
     cpu, wall = time.process_time(), time.perf_counter()
     document = read_pdf(path)
     spent = time.process_time() - cpu, time.perf_counter() - wall

@@ -25,7 +25,7 @@ from typing import IO, Any
 
 from server import errors, readers
 from server.errors import Cancelled, PaperError, Unavailable, Unreadable
-from server.readers.pdf_unlock import unlock_pdf
+from server.readers.pdf.unlock import unlock_pdf
 from server.types import Block, Box, Document, Hidden, Identity, Section, Span
 
 log = logging.getLogger(__name__)

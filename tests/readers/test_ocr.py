@@ -21,12 +21,12 @@ from benchmarks.ocr import characters, words
 from configs.settings import ROOT
 from server.errors import Unreadable
 from server.readers import read
-from server.readers.ocr import recognised_page
-from server.readers.ocr_lines import agreed
-from server.readers.pdf import read_pdf
-from server.readers.pdf_page import Line, Page, Word
+from server.readers.ocr.lines import agreed
+from server.readers.ocr.pages import recognised_page
+from server.readers.ocr.scans import Scans, is_scan
+from server.readers.pdf.page import Line, Page, Word
+from server.readers.pdf.reader import read_pdf
 from server.readers.process import ReaderProcess
-from server.readers.scans import Scans, is_scan
 from server.types import Document, Span
 
 LIBRARY = Path(os.environ.get("PAPERPROOF_LIBRARY") or ROOT.parent / "shared" / "library")

@@ -14,7 +14,7 @@ from lxml import etree
 
 from server.errors import PaperError, Unreadable
 from server.readers import READERS, read
-from server.readers.package import parse
+from server.readers.office.package import parse
 from tests.readers.office_maker import MAIN_PARTS, MAKERS, with_part
 
 OLE = bytes.fromhex("d0cf11e0a1b11ae1")

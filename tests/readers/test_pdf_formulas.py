@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pdf_maker import Put, column, is_printed, make_pdf
 
 from server.readers import read
-from server.readers.pdf_formula_order import in_order
-from server.readers.pdf_page import Line, Word
+from server.readers.pdf.formula_order import in_order
+from server.readers.pdf.page import Line, Word
 from server.types import Block, Document
 
 SAMPLES = Path(__file__).resolve().parents[2] / "knowledge_base" / "samples" / "content"

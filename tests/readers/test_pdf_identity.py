@@ -16,10 +16,10 @@ from benchmarks.reading_identity import LIBRARY, longest_common, rouge_l, table,
 from server.readers import read
 from server.readers.identifiers import arxiv_in, normal_doi
 from server.readers.names import names_in
-from server.readers.pdf_identity import front_of, identity_of
-from server.readers.pdf_metadata import xmp_values
-from server.readers.pdf_page import page_lines
-from server.readers.pdf_text import Vocabulary
+from server.readers.pdf.identity.metadata import xmp_values
+from server.readers.pdf.identity.paper import front_of, identity_of
+from server.readers.pdf.page import page_lines
+from server.readers.pdf.text import Vocabulary
 from tests.readers.front_layouts import ABSTRACT, LAYOUTS, open_access
 from tests.readers.front_layouts_more import MORE_LAYOUTS, structured_over_a_page_end
 from tests.readers.front_pages import Text, centred, one_column, paragraph, typeset

@@ -35,7 +35,7 @@ def words_of(document: Document) -> dict[str, Span]:
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_formats_have_a_reader_and_one_size(printed: Image.Image, tmp_path: Path, suffix: str) -> None:
     printed.save(tmp_path / f"page{suffix}", dpi=(150, 150))
-    assert READERS[suffix] == "server.readers.image:read_image"
+    assert READERS[suffix] == "server.readers.ocr.image:read_image"
     with open_image(tmp_path / f"page{suffix}") as image:
         assert len(image) == 1
         dpi = 96 if suffix == ".webp" else 150  # WebP has none; MuPDF then takes 96

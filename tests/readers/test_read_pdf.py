@@ -12,8 +12,8 @@ from pdf_maker import Put, column, is_printed, make_pdf
 
 from server.errors import Unreadable
 from server.readers import read
-from server.readers.pdf_page import Line, Page, Word, plain
-from server.readers.pdf_text import Vocabulary
+from server.readers.pdf.page import Line, Page, Word, plain
+from server.readers.pdf.text import Vocabulary
 from server.types import Block, Document
 
 FILLER = [

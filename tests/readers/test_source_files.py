@@ -10,7 +10,7 @@ import pytest
 from reading import contents, reading, texts
 
 from server.errors import Unreadable
-from server.readers.notebook import LONGEST_OUTPUT
+from server.readers.plain.notebook import LONGEST_OUTPUT
 from server.types import Identity
 
 

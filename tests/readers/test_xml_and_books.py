@@ -11,7 +11,7 @@ import pytest
 from reading import contents, reading, texts
 
 from server.errors import Unreadable
-from server.readers import epub
+from server.readers.web import epub
 from server.types import Identity
 
 ARTICLE = """<?xml version="1.0" encoding="UTF-8"?>

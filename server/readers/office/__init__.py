@@ -1,0 +1,1 @@
+"""Files of office programs -> documents: Word, OpenDocument, RTF, Excel, PowerPoint; container.py checks what they all are inside."""

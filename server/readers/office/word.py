@@ -1,0 +1,193 @@
+"""A Word file (.docx) -> a document: headings by style or outline level, tables, captions, notes, numbering as Word shows it.
+
+Deleted changes are left out and inserted ones read; text that nobody sees (hidden, white on white, below 2 pt) is reported apart.
+The parts are read directly: python-docx refuses files with a lost picture, macros or strict names, and knows none of the above.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from server.readers.office.container import opened
+from server.readers.office.look import UNKNOWN, WHITE
+from server.readers.office.package import Package
+from server.readers.office.text import Paragraph, Properties, Role, document_of, join_lines
+from server.readers.office.word_numbering import Numbering
+from server.readers.office.word_runs import Line, Runs
+from server.readers.office.word_styles import Styles, W, level_of, shade_of
+from server.readers.rows import table_block
+from server.types import Block, Box, Document, Hidden
+
+_NOWHERE = Box(1, 0, 0, 0, 0)
+_CONTAINERS = frozenset(f"{W}{tag}" for tag in ("sdt", "sdtContent", "customXml", "ins", "moveTo", "smartTag"))
+_CONTENTS = ("Table of Contents", "Table of Figures")
+
+
+def read_docx(path: Path) -> Document:
+    """The text of a Word file in reading order.
+
+    Raises Unreadable when it is damaged, protected, another type of file, a bomb, or holds no text.
+    """
+    with opened(path) as archive:
+        package = Package(archive)
+        body = _Body(package)
+        flow = list(body.flow())
+        return document_of(path, flow, Properties(*package.core()), hidden=body.hidden, warnings=body.warnings)
+
+
+class _Body:
+    """The body of one file, and what is found in it on the way: `hidden` text and `warnings`."""
+
+    def __init__(self, package: Package) -> None:
+        main = package.first("officeDocument")
+        self._root = package.xml(main)
+        self._styles = Styles(_part(package, "styles", main))
+        self._numbering = Numbering(_part(package, "numbering", main))
+        self._runs = Runs(self._styles)
+        self._notes: dict[tuple[str, str], Any] = {}
+        for kind in ("footnote", "endnote"):
+            root = _part(package, f"{kind}s", main)
+            for note in () if root is None else root.iterchildren(f"{W}{kind}"):
+                self._notes[kind, note.get(f"{W}id", "")] = note
+        background = self._root.find(f"{W}background")
+        self._page = WHITE if background is None else background.get(f"{W}color", WHITE).upper()
+        self.hidden: list[Hidden] = []
+        self.warnings: list[str] = []
+
+    def flow(self) -> Iterator[Paragraph | Block]:
+        """Paragraphs and tables in the order of the text, notes and boxes after the paragraph that they hang on."""
+        for body in self._root.iterchildren(f"{W}body"):
+            yield from self._content(body, self._page)
+        if any(element.tag == f"{W}altChunk" for element in self._root.iter(f"{W}altChunk")):
+            self.warnings.append("text that is only linked into the file (altChunk) was left out; open it in Word and save it again")
+
+    def _content(self, parent: Any, ground: str) -> Iterator[Paragraph | Block]:
+        for child in parent:
+            if child.tag == f"{W}p":
+                yield from self._paragraph(child, ground)
+            elif child.tag == f"{W}tbl":
+                yield from self._table(child, ground)
+            elif child.tag in _CONTAINERS and not _is_contents(child):
+                yield from self._content(child, ground)
+
+    def _paragraph(self, element: Any, ground: str, role: Role | None = None) -> Iterator[Paragraph | Block]:
+        properties = element.find(f"{W}pPr")
+        style = self._styles.style(_value(properties, "pStyle"))
+        line = self._line(element, ground)
+        if not style.contents:
+            level = level_of(properties)
+            own, depth = (style.role, style.level) if level is None else ("heading", level) if level else (style.role, 0)
+            own = "body" if own == "heading" and not depth else own
+            label = self._label(properties, style.numbering) if line.text.strip() else ""
+            own = "formula" if line.formula else "item" if label and own == "body" else own
+            text = line.text.replace("\t", "    ") if own == "code" else join_lines(line.text)
+            yield Paragraph(f"{label} {text}" if label and text else text, role or own, depth, line.bold)
+        yield from self._attached(line)
+
+    def _line(self, element: Any, ground: str) -> Line:
+        """The content of a paragraph; what is hidden in it is noted."""
+        properties = element.find(f"{W}pPr")
+        style = self._styles.style(_value(properties, "pStyle"))
+        line = self._runs.line(element, style.look, shade_of(properties) or style.shade or ground)
+        self.hidden += [Hidden(join_lines(text), reason, _NOWHERE) for text, reason in line.hidden if text.strip()]
+        return line
+
+    def _attached(self, line: Line) -> Iterator[Paragraph | Block]:
+        for box in line.boxes:
+            yield from self._content(box, UNKNOWN)
+        for key in line.notes:
+            note = self._notes.pop(key, None)  # each once, also when it is referred to again
+            if note is not None:
+                texts = [join_lines(self._line(paragraph, self._page).text) for paragraph in note.iter(f"{W}p")]
+                yield Paragraph(" ".join(filter(None, texts)), "footnote")
+
+    def _label(self, properties: Any, inherited: tuple[str, int]) -> str:
+        own = None if properties is None else properties.find(f"{W}numPr")
+        number, level = inherited
+        if own is not None:
+            number = _value(own, "numId") or number
+            level = int(_value(own, "ilvl") or level)
+        return self._numbering.label(number, level)
+
+    def _table(self, table: Any, ground: str) -> Iterator[Paragraph | Block]:
+        """A table as one block, then what hangs on its cells and the tables inside them; one column only lays out a text."""
+        styled = table.find(f"{W}tblPr/{W}tblStyle") is not None
+        ground = shade_of(table.find(f"{W}tblPr")) or (UNKNOWN if styled else ground)
+        rows = [list(_inside(row, "tc")) for row in _inside(table, "tr") if row.find(f"{W}trPr/{W}del") is None]
+        if all(len(cells) == 1 for cells in rows):
+            for cells in rows:
+                yield from self._content(cells[0], shade_of(cells[0].find(f"{W}tcPr")) or ground)
+            return
+        after: list[Paragraph | Block] = []
+        texts: list[list[str]] = []
+        grouped = any(_span(cell) > 1 for cell in rows[0])
+        for cells in rows:
+            texts.append([])
+            for cell in cells:
+                place = len(texts[-1])
+                text = self._cell(cell, shade_of(cell.find(f"{W}tcPr")) or ground, after)
+                if _continues(cell) and len(texts) > 1 and place < len(texts[-2]) and not (grouped and len(texts) == 2):
+                    text = text or texts[-2][place]
+                texts[-1] += [text, *[""] * (_span(cell) - 1)]
+        block = table_block(texts)
+        if block is not None:
+            yield block
+        yield from after
+
+    def _cell(self, cell: Any, ground: str, after: list[Paragraph | Block]) -> str:
+        texts: list[str] = []
+        for item in _blocks_of(cell):
+            if item.tag == f"{W}tbl":
+                after.extend(self._table(item, ground))
+                continue
+            line = self._line(item, ground)
+            properties = item.find(f"{W}pPr")
+            label = self._label(properties, self._styles.style(_value(properties, "pStyle")).numbering) if line.text.strip() else ""
+            texts.append(f"{label} {join_lines(line.text)}".strip())
+            after.extend(self._attached(line))
+        return " ".join(filter(None, texts))
+
+
+def _blocks_of(parent: Any) -> Iterator[Any]:
+    for child in parent:
+        if child.tag in (f"{W}p", f"{W}tbl"):
+            yield child
+        elif child.tag in _CONTAINERS:
+            yield from _blocks_of(child)
+
+
+def _inside(parent: Any, tag: str) -> Iterator[Any]:
+    """The rows of a table or the cells of a row, also those inside controls and changes."""
+    for child in parent:
+        if child.tag == f"{W}{tag}":
+            yield child
+        elif child.tag in _CONTAINERS:
+            yield from _inside(child, tag)
+
+
+def _is_contents(control: Any) -> bool:
+    gallery = control.find(f"{W}sdtPr/{W}docPartObj/{W}docPartGallery")
+    return gallery is not None and gallery.get(f"{W}val") in _CONTENTS
+
+
+def _span(cell: Any) -> int:
+    """Columns that a cell takes."""
+    return min(max(1, int(_value(cell.find(f"{W}tcPr"), "gridSpan") or 1)), 64)
+
+
+def _continues(cell: Any) -> bool:
+    """Whether a cell is merged with the one above."""
+    merge = cell.find(f"{W}tcPr/{W}vMerge")
+    return merge is not None and merge.get(f"{W}val", "continue") == "continue"
+
+
+def _value(properties: Any, tag: str) -> str | None:
+    element = None if properties is None else properties.find(f"{W}{tag}")
+    return None if element is None else element.get(f"{W}val")
+
+
+def _part(package: Package, kind: str, main: str) -> Any:
+    name = package.first(kind, main)
+    return package.xml(name) if name else None

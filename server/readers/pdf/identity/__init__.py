@@ -1,0 +1,1 @@
+"""Which paper a PDF is: title, authors, abstract, year, identifiers; begin with paper.py."""

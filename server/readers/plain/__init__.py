@@ -1,0 +1,1 @@
+"""Text files -> documents: plain text, Markdown, reStructuredText, tables, data, source code."""

@@ -1,0 +1,1 @@
+"""Marked-up files -> documents: web pages, e-books, articles in XML, mails."""
