@@ -18,11 +18,13 @@ from server.errors import Conflict, Invalid, NotFound, PaperError, StillLoading,
 from server.ingestion import Progress, ingest, unfinished
 from server.jobs import Job, JobBoard
 from server.knowledge_base import KnowledgeBase, Shelf
+from server.readers.process import ReaderProcess
 
 log = logging.getLogger(__name__)
 SAMPLES = "samples"
 WEIGHTS_PATIENCE_S = 1800.0  # a job waits so long for weights that startup.py is still fetching
 HALF_WRITTEN_S = 3600.0  # a temporary file that old belongs to nobody
+PAGE_IMAGE_S = 20.0  # a page that takes longer to draw is given up, since others wait for theirs
 QUESTION_PATIENCE_S = 60.0  # a question waits so long for the model to load
 
 
@@ -112,6 +114,7 @@ class Runtime:
         self.shelf = Shelf(settings.paths.knowledge_base)
         self.embedders = Embedders(settings)
         self.jobs = JobBoard()
+        self.pages = ReaderProcess(timeout_s=PAGE_IMAGE_S, memory_mib=settings.readers.memory_mib)
         self._leaving = threading.Event()
 
     def embedder_of(self, kb: KnowledgeBase, wait_s: float = QUESTION_PATIENCE_S) -> Embedder:
@@ -198,6 +201,7 @@ class Runtime:
     def close(self) -> None:
         """Stop what runs; unfinished ingestion stays queued and goes on at the next start."""
         self._leaving.set()
+        self.pages.close()
         self.shelf.close()
 
 

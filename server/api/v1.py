@@ -20,7 +20,6 @@ from server.errors import Conflict, Invalid, PaperError
 from server.identity import Known, copies
 from server.jobs import Job, JobView
 from server.llm import chat_model
-from server.page_image import render
 from server.runtime import SAMPLES
 from server.stores.rows import FileRow
 from server.types import Box, Citation, Identity
@@ -176,7 +175,7 @@ def page_image(request: Request, kb: str, file: str, page: int, boxes: str = "",
     runtime = runtime_of(request)
     path = runtime.shelf.open(kb).existing(file)
     passwords = [password.get_secret_value() for password in runtime.settings.readers.passwords]
-    png = render(path, page, _boxes(boxes, page), dpi, passwords)
+    png = runtime.pages.page_image(path, page, _boxes(boxes, page), dpi, passwords)
     return Response(png, media_type="image/png", headers={"Cache-Control": "private, max-age=300"})
 
 

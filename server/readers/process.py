@@ -1,4 +1,4 @@
-"""Reading in a child process that can be killed: path -> Document, within a time and a memory limit.
+"""Reading in a child process that can be killed: path -> Document, or the image of a page, within a time and a memory limit.
 
 A PDF can make a parser loop, crash or eat all memory; here that costs one file. The time limit counts from the last sign of
 progress, so that a scanned book may take its time, page after page. The child stays alive between files, is replaced after a crash,
@@ -25,12 +25,13 @@ from typing import IO, Any
 
 from server import errors, readers
 from server.errors import Cancelled, PaperError, Unavailable, Unreadable
+from server.readers.page_image import render
 from server.readers.pdf.unlock import unlock_pdf
 from server.types import Block, Box, Document, Hidden, Identity, Section, Span
 
 log = logging.getLogger(__name__)
 Tell = Callable[[int, int], None]
-Request = tuple[str, str, tuple[str, ...]]  # task, path, passwords
+Request = tuple[str, str, tuple[str, ...], tuple[Any, ...]]  # task, path, passwords, what else the task needs
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES_PER_CHILD = 500  # then a fresh one, so that whatever leaks stays small
@@ -61,16 +62,23 @@ class ReaderProcess:
         `tell` hears (page, pages) before each page that takes long. Raises Unavailable when no child can be started and Cancelled
         when `close` was called meanwhile.
         """
-        kind, content = self._asked(("read", str(path.absolute()), tuple(passwords)), tell)
+        kind, content = self._asked(("read", str(path.absolute()), tuple(passwords), ()), tell)
         if kind == "document" and isinstance(content, Document):
             return content
         raise self._error(path, kind, content)
 
     def unlock(self, path: Path, password: str) -> None:
         """Replace an encrypted PDF by a copy that needs no password. Raises Unreadable when the password does not open it."""
-        kind, content = self._asked(("unlock", str(path.absolute()), (password,)), lambda page, pages: None)
+        kind, content = self._asked(("unlock", str(path.absolute()), (password,), ()))
         if kind != "unlocked":
             raise self._error(path, kind, content)
+
+    def page_image(self, path: Path, page: int, boxes: Sequence[Box], dpi: int, passwords: Sequence[str] = ()) -> bytes:
+        """What `server.readers.page_image.render` gives, and its errors; Unreadable too when the child crashes or exceeds its limits."""
+        kind, content = self._asked(("page image", str(path.absolute()), tuple(passwords), (page, tuple(boxes), dpi)))
+        if kind == "png" and isinstance(content, bytes):
+            return content
+        raise self._error(path, kind, content)
 
     def close(self) -> None:
         """End the child, whatever it is doing; a `read` in another thread raises Cancelled."""
@@ -79,7 +87,7 @@ class ReaderProcess:
         if child is not None:
             child.stop()
 
-    def _asked(self, request: Request, tell: Tell) -> tuple[str, object]:
+    def _asked(self, request: Request, tell: Tell = lambda page, pages: None) -> tuple[str, object]:
         with self._lock:
             return self._answer(request, tell)
 
@@ -242,8 +250,11 @@ def _set_alarm(seconds: float) -> None:
 
 
 def _answer(request: Request, tell: Tell) -> tuple[str, object]:
-    task, path, passwords = request
+    task, path, passwords, options = request
     try:
+        if task == "page image":
+            page, boxes, dpi = options
+            return "png", render(Path(path), page, boxes, dpi, passwords)
         if task == "unlock":
             unlock_pdf(Path(path), passwords[0])
             return "unlocked", ""

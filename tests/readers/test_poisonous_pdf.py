@@ -122,10 +122,12 @@ def test_drawings_that_double_thirty_times(tmp_path: Path) -> None:
     objects = [CATALOG, b"<</Type/Pages/Kids[3 0 R]/Count 1>>", page(4, resources), stream(b"/X Do"), *forms, last]
     with ReaderProcess(timeout_s=4, memory_mib=MEMORY_MIB) as reader:
         still_works(reader, tmp_path)
-        result, seconds = outcome(reader, written(tmp_path / "doubling.pdf", objects))
+        result, seconds = outcome(reader, path := written(tmp_path / "doubling.pdf", objects))
         assert isinstance(result, str)
         assert "took longer than 4 s" in result or "memory" in result
         assert seconds < 8
+        with pytest.raises(Unreadable, match=r"took longer than 4 s|memory"):
+            reader.page_image(path, 1, [], 72)
         still_works(reader, tmp_path)
 
 

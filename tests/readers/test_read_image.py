@@ -14,8 +14,8 @@ from scan_maker import picture
 
 from server.errors import NotFound, Unreadable
 from server.image_file import MOST_PIXELS, SUFFIXES, open_image
-from server.page_image import render
 from server.readers import READERS, read
+from server.readers.page_image import render
 from server.types import Box, Document, Span
 
 LINES = ["Photographs of printed pages are read like scans", "and every word keeps the place where it stands"]

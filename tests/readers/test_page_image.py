@@ -10,7 +10,8 @@ import pymupdf
 import pytest
 
 from server.errors import Invalid, NotFound, Unreadable
-from server.page_image import render
+from server.readers.page_image import render
+from server.readers.process import ReaderProcess
 from server.types import Box
 from tests.readers.pdf_maker import Put, make_pdf
 
@@ -106,7 +107,8 @@ def test_boxes_that_make_no_sense_do_no_harm(tmp_path: Path, value: float):
 
 def test_pages_can_be_asked_for_at_once(tmp_path: Path):
     path = make_pdf(tmp_path / "a.pdf", [Put("x", page=n) for n in range(4)])
-    with ThreadPoolExecutor(4) as pool:
-        images = list(pool.map(lambda n: render(path, n % 4 + 1, [], DPI), range(12)))
-    assert len(set(images[:4])) == 1  # the four pages look the same
-    assert images[:4] == images[4:8] == images[8:]
+    with ReaderProcess() as process, ThreadPoolExecutor(4) as pool:
+        images = list(pool.map(lambda n: process.page_image(path, n % 4 + 1, [Box(n % 4 + 1, 10, 10, 60, 60)], DPI), range(12)))
+        assert images == [render(path, 1, [Box(1, 10, 10, 60, 60)], DPI)] * 12  # the four pages look the same
+        with pytest.raises(NotFound, match=r"a\.pdf has pages 1 to 4, not 5"):
+            process.page_image(path, 5, [], DPI)
