@@ -128,7 +128,7 @@ def test_the_openai_client_lists_the_models_and_streams_the_llm(client: openai.O
 @pytest.mark.parametrize("door", ["gateway", "api"])
 def test_sixteen_of_twenty_questions_cite_their_evidence_page(program: Program, door: str) -> None:
     until(program.whole, "the samples are ready", 180)
-    with over_gateway(f"{program.url('gateway')}/v1") if door == "gateway" else over_api(program.url("api")) as ask:
+    with over_gateway(f"{program.url('gateway')}/v1", "samples") if door == "gateway" else over_api(program.url("api"), "samples") as ask:
         outcomes = [judge(row, *ask(row["question"])) for row in QUESTIONS]
     assert sum(outcome.cited for outcome in outcomes) >= 16
     assert max(outcome.citations for outcome in outcomes) <= 5
