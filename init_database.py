@@ -21,7 +21,7 @@ from server import embedding, weights
 from server.embedding import Embedder
 from server.errors import Cancelled, PaperError
 from server.ingestion import Progress, ingest
-from server.knowledge_base import Shelf
+from server.shelf import Shelf
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,7 +10,8 @@
     │   └── ModelNotFound    no such model                                                   (404)
     ├── Conflict         it exists already, or is being changed by somebody else             (409)
     ├── Unreadable       a file that cannot be read; the message is the reason shown         (422)
-    │   └── Locked           it is encrypted, and no password that is known opens it         (422)
+    │   ├── Locked           it is encrypted, and no password that is known opens it         (422)
+    │   └── Exceeded         it needs more time or memory than the settings allow            (422)
     ├── RateLimited      too many requests; `retry_after_s` says how long to rest            (429)
     ├── Cancelled        the user stopped it                                                 (499)
     ├── Unavailable      a part is down, starting or still fetching its model                (503)
@@ -100,6 +101,10 @@ class Unreadable(PaperError):
 
 class Locked(Unreadable):
     """A file is encrypted, and no password that is known opens it."""
+
+
+class Exceeded(Unreadable):
+    """Reading it takes more time or memory than the settings allow."""
 
 
 class RateLimited(PaperError):

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from configs.settings import Readers, Splitting
 from server.embedding import Embedder
-from server.errors import Cancelled, Corrupt, Invalid, Locked, PaperError, Unreadable
+from server.errors import Cancelled, Corrupt, Exceeded, Invalid, Locked, PaperError, Unreadable
 from server.knowledge_base import KnowledgeBase
 from server.readers.process import ReaderProcess
 from server.splitting import split
@@ -110,7 +110,7 @@ def ingest(
     check_embedding(kb, embedder)
     run = _Run(tell, cancel or threading.Event(), leaving or threading.Event())
     with _only_one(kb, run):
-        todo = _plan(kb, embedder, _Ways(splitting, chosen), files, force, run)
+        todo = _plan(kb, embedder, _Ways(splitting, chosen), readers, files, force, run)
         try:
             _work(kb, embedder, readers, todo, run)
         except Cancelled:
@@ -200,7 +200,14 @@ class _Todo:
     recipe: str
 
 
-def _plan(kb: KnowledgeBase, embedder: Embedder, ways: _Ways, files: Sequence[str] | None, force: bool, run: _Run) -> list[_Todo]:
+def _limits(readers: Readers) -> str:
+    """Stands in the recipe of a file that needed more than this: it is read again when more is allowed."""
+    return f" in {readers.timeout_s:g} s, {readers.memory_mib} MiB"
+
+
+def _plan(
+    kb: KnowledgeBase, embedder: Embedder, ways: _Ways, readers: Readers, files: Sequence[str] | None, force: bool, run: _Run
+) -> list[_Todo]:
     """What must be read; rows of files that are gone are removed."""
     present = kb.names()
     rows = {row.name: row for row in kb.catalog.files()}
@@ -209,24 +216,27 @@ def _plan(kb: KnowledgeBase, embedder: Embedder, ways: _Ways, files: Sequence[st
         if gone:
             kb.catalog.remove(gone)
             run.removed = len(gone)
+        run.failed |= kb.unusable()
     wanted = present if files is None else sorted(set(files) & set(present))
     run.failed |= {name: "the file is not there" for name in files or () if name not in present}
-    run.total = len(wanted)
+    run.total = len(wanted) + len(run.failed)
+    run.done = len(run.failed)
     todo: list[_Todo] = []
     remember = ways.to_remember
+    limits = _limits(readers)
     for name in wanted:
         run.tell(name, "comparing")
         try:
             sha, size = _hash(kb, name)
-        except OSError as exc:
-            run.failed[name] = f"cannot be opened: {exc.strerror or exc}"
+        except (OSError, PaperError) as exc:  # no rights to it, or gone since the folder was listed
+            run.failed[name] = str(exc) if isinstance(exc, PaperError) else f"cannot be opened: {exc.strerror or exc}"
             run.done += 1
             continue
         row = rows.get(name)
         splitting = ways.of(row)
         made_by = recipe(embedder, splitting)
         known = row and not force and row.state in ("ready", "failed") and remember in (None, row.splitting)
-        if row and known and (row.sha256, row.recipe) == (sha, made_by):
+        if row and known and row.sha256 == sha and row.recipe in (made_by, made_by + limits):
             run.done += 1
             run.unchanged += 1
             if row.state == "failed":
@@ -270,7 +280,9 @@ def _work(kb: KnowledgeBase, embedder: Embedder, readers: Readers, todo: Sequenc
             except Cancelled:
                 raise
             except PaperError as exc:
-                if isinstance(exc, Unreadable) and not isinstance(exc, Locked):  # its own fault: not read again until it changes
+                if isinstance(exc, Exceeded):  # not read again until it changes, or more is allowed
+                    kb.catalog.fail(name, str(exc), item.sha256, item.recipe + _limits(readers), keep_same=True)
+                elif isinstance(exc, Unreadable) and not isinstance(exc, Locked):  # its own fault: not read again until it changes
                     kb.catalog.fail(name, str(exc), item.sha256, item.recipe)
                 else:  # its old chunks stay, and the next run tries again
                     kb.catalog.mark([name], "failed", str(exc))

@@ -1,7 +1,6 @@
 """A library is a folder: content/ (papers), library.db (truth), vectors/ (derived), kb.json (settings that must not drift).
 
-`Shelf` is the folder of all libraries; `KnowledgeBase` is one that is open. Every file name that comes from outside is checked here,
-after resolving it, against the folder it must lie in.
+Every file name that comes from outside is checked here, after resolving it, against the folder it must lie in.
 """
 
 from __future__ import annotations
@@ -10,24 +9,22 @@ import contextlib
 import json
 import logging
 import os
-import shutil
 import threading
 import unicodedata
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 from server import registry
-from server.errors import Conflict, Corrupt, Forbidden, Invalid, NotFound, PaperError
+from server.errors import Conflict, Corrupt, Forbidden, Invalid, NotFound, Unavailable
 from server.stores import VECTOR_STORES, Ids, Vectors, VectorStore
 from server.stores.catalog import Catalog
 
 log = logging.getLogger(__name__)
 SMALL_INDEX = 20_000  # windows; written in well under a second
 LONGEST_PART_BYTES = 200  # of a file's name; file systems allow 255, and we add a suffix
-LONGEST_NAME = 100  # characters; 255 bytes is the file system's limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +85,15 @@ class KnowledgeBase:
         return path
 
     def names(self) -> list[str]:
-        """The files under content/, by name, sub-folders with slashes; hidden ones and links that lead out are not counted."""
-        root = self.content.resolve()
-        found = []
-        for folder, inner, files in os.walk(self.content):
-            inner[:] = sorted(name for name in inner if not name.startswith("."))
-            for file in files:
-                path = Path(folder) / file
-                if not file.startswith(".") and (not path.is_symlink() or path.resolve().is_relative_to(root)):
-                    found.append(path.relative_to(self.content).as_posix())
-        return sorted(found)
+        """The files under content/, by name, sub-folders with slashes; hidden ones and links that lead out are not counted.
+
+        Raises Unavailable when a folder cannot be listed: its files must not be taken for deleted.
+        """
+        return sorted(name for name in self._listed() if not self._fault(name))
+
+    def unusable(self) -> dict[str, str]:
+        """Files under content/ whose names no request can hold, or that are no regular files: name as it can be shown -> reason."""
+        return {name.encode(errors="backslashreplace").decode(): fault for name in sorted(self._listed()) if (fault := self._fault(name))}
 
     def store_file(
         self, file: str, source: BinaryIO, *, override: bool, limit_bytes: int, prepare: Callable[[Path], None] = lambda path: None
@@ -161,10 +157,36 @@ class KnowledgeBase:
             if self._unsaved and (len(store) < SMALL_INDEX or self._unsaved > len(store) / 20):
                 store.save(self.vectors_folder)
                 self._unsaved = 0
+                self.catalog.prune(store.generation)
 
     def close(self) -> None:
         """Close library.db."""
         self.catalog.close()
+
+    def _listed(self) -> Iterator[str]:
+        def refuse(exc: OSError) -> NoReturn:
+            raise Unavailable(
+                f"a folder of the library {self.name!r} cannot be listed ({exc.strerror}): {Path(exc.filename).relative_to(self.folder)}; "
+                "nothing was changed"
+            ) from exc
+
+        root = self.content.resolve()
+        for folder, inner, files in os.walk(self.content, onerror=refuse):
+            inner[:] = sorted(name for name in inner if not name.startswith("."))
+            for file in files:
+                path = Path(folder) / file
+                if not file.startswith(".") and (not path.is_symlink() or path.resolve().is_relative_to(root)):
+                    yield path.relative_to(self.content).as_posix()
+
+    def _fault(self, name: str) -> str:
+        """Why a file that lies there cannot be used; empty when it can."""
+        try:
+            name.encode()
+            return "" if self.path_of(name).is_file() else "this is not a regular file"
+        except UnicodeEncodeError:
+            return "its name is not UTF-8 (an archive made on another system?); rename it"
+        except Forbidden as exc:
+            return f"{exc}; rename it"
 
     def _empty_store(self) -> VectorStore:
         store: VectorStore = registry.load(VECTOR_STORES, self.facts.store, "vector store")(self.facts.dimension)
@@ -175,7 +197,9 @@ class KnowledgeBase:
             if self._store.generation > self.catalog.generation():
                 self._store = self._empty_store()  # the index of another library.db
             if self._store.generation != self.catalog.generation():
-                generation, removed, ids, vectors = self.catalog.changes_since(self._store.generation)
+                since, generation, removed, ids, vectors = self.catalog.changes_since(self._store.generation)
+                if since == 0:  # it is too old to follow
+                    self._store = self._empty_store()
                 self._store.remove(removed)
                 self._store.remove([int(i) for i in ids])  # so that following twice is following once
                 self._store.add(ids, vectors.reshape(len(ids), self.facts.dimension))
@@ -184,110 +208,8 @@ class KnowledgeBase:
             return self._store
 
 
-class Shelf:
-    """The folder of all libraries. Thread-safe; opens each library once."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._open: dict[str, KnowledgeBase] = {}
-        self._lock = threading.RLock()
-
-    def names(self) -> list[str]:
-        """Libraries that are whole, by name."""
-        if not self.root.is_dir():
-            return []
-        return sorted(folder.name for folder in self.root.iterdir() if (folder / "kb.json").is_file() and not folder.name.startswith("."))
-
-    def __contains__(self, name: str) -> bool:
-        return self._valid(name) and (self.root / name / "kb.json").is_file()
-
-    def __iter__(self) -> Iterator[KnowledgeBase]:
-        for name in self.names():
-            try:
-                yield self.open(name)
-            except PaperError as exc:  # deleted meanwhile, or damaged: the others are well
-                log.warning("skipped kb=%s reason=%s", name, exc)
-
-    def open(self, name: str) -> KnowledgeBase:
-        """The library of that exact name. Raises NotFound, and Corrupt when its files are damaged."""
-        with self._lock:
-            if name not in self:
-                self._forget(name)
-                raise NotFound(f"未找到知识库 {name}")
-            if name in self._open and not self._open[name].is_current():
-                self._forget(name)  # another process has made it anew
-            if name not in self._open:
-                folder = self.root / name
-                self._open[name] = KnowledgeBase(folder, _read_facts(folder))
-            return self._open[name]
-
-    def create(self, name: str, *, embedding: str, dimension: int, store: str = "faiss", info: str = "") -> KnowledgeBase:
-        """A new empty library; papers that already lie in its content/ wait there for ingestion. Raises Conflict, Invalid, Forbidden."""
-        if not name.strip():
-            raise Invalid("知识库名称不能为空，请重新填写知识库名称")
-        if not self._valid(name):
-            raise Forbidden("Don't attack me")
-        if store not in VECTOR_STORES:
-            raise Invalid(f"unknown vector store {store!r}; known: {', '.join(sorted(VECTOR_STORES))}")
-        with self._lock:
-            if name in self:
-                raise Conflict(f"已存在同名知识库 {name}")
-            folder = self.root / name
-            (folder / "content").mkdir(parents=True, exist_ok=True)
-            for stale in ("library.db", "library.db-wal", "library.db-shm"):
-                (folder / stale).unlink(missing_ok=True)
-            shutil.rmtree(folder / "vectors", ignore_errors=True)
-            Catalog(folder / "library.db").close()
-            _write_facts(folder, Facts(embedding, dimension, store, info))
-            return self.open(name)
-
-    def delete(self, name: str) -> None:
-        """The library and its papers are gone. Raises NotFound."""
-        with self._lock:
-            if name not in self:
-                raise NotFound(f"未找到知识库 {name}")
-            self._forget(name)
-            grave = self.root / f".deleted-{uuid.uuid4().hex}"
-            os.replace(self.root / name, grave)
-        shutil.rmtree(grave)
-
-    def reset(self, name: str, *, embedding: str, dimension: int) -> KnowledgeBase:
-        """The same library with empty rows, for another embedding model or after damage; content/ stays. Raises NotFound."""
-        with self._lock:
-            if not (self._valid(name) and (self.root / name / "content").is_dir()):
-                raise NotFound(f"未找到知识库 {name}")
-            old = self._facts_or_none(name)
-            self._forget(name)
-            (self.root / name / "kb.json").unlink(missing_ok=True)
-            return self.create(
-                name, embedding=embedding, dimension=dimension, store=old.store if old else "faiss", info=old.info if old else ""
-            )
-
-    def close(self) -> None:
-        """Close every open library."""
-        with self._lock:
-            for name in list(self._open):
-                self._forget(name)
-
-    def _forget(self, name: str) -> None:
-        kb = self._open.pop(name, None)
-        if kb is not None:
-            kb.close()
-
-    def _facts_or_none(self, name: str) -> Facts | None:
-        try:
-            return _read_facts(self.root / name)
-        except (Corrupt, NotFound):
-            return None
-
-    @staticmethod
-    def _valid(name: str) -> bool:
-        if any(c in '/\\@:*?"<>|' or unicodedata.category(c)[0] == "C" for c in name):
-            return False
-        return bool(name) and len(name) <= LONGEST_NAME and not name.startswith(".") and name == name.strip() and len(name.encode()) <= 200
-
-
-def _read_facts(folder: Path) -> Facts:
+def read_facts(folder: Path) -> Facts:
+    """What kb.json says. Raises NotFound and Corrupt."""
     try:
         facts = Facts(**json.loads((folder / "kb.json").read_text(encoding="utf-8")))
         if not (
@@ -311,8 +233,9 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return facts.st_dev, facts.st_ino
 
 
-def _write_facts(folder: Path, facts: Facts) -> None:
-    temporary = folder / ".kb.json.new"
+def write_facts(folder: Path, facts: Facts) -> None:
+    """Write kb.json in one step."""
+    temporary = folder / f".kb.json.{uuid.uuid4().hex}"
     with temporary.open("w", encoding="utf-8") as file:
         json.dump(asdict(facts), file, ensure_ascii=False, indent=1)
         file.flush()

@@ -17,8 +17,9 @@ from server.embedding import Embedder
 from server.errors import Conflict, Invalid, NotFound, PaperError, StillLoading, Unavailable
 from server.ingestion import Progress, ingest, unfinished
 from server.jobs import Job, JobBoard
-from server.knowledge_base import KnowledgeBase, Shelf
+from server.knowledge_base import KnowledgeBase
 from server.readers.process import ReaderProcess
+from server.shelf import Shelf
 
 log = logging.getLogger(__name__)
 SAMPLES = "samples"

@@ -16,7 +16,8 @@ from server import embedding, weights
 from server.embedding import Embedder
 from server.errors import Unavailable
 from server.ingestion import ingest
-from server.knowledge_base import KnowledgeBase, Shelf
+from server.knowledge_base import KnowledgeBase
+from server.shelf import Shelf
 from server.weights_e5 import write_folder
 from tests import tiny_e5
 from tests.hash_embedder import HashEmbedder

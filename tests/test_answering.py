@@ -14,7 +14,8 @@ import pytest
 from configs.settings import Settings
 from server.answering import Asked, answer, depth_of
 from server.errors import BackendFailed, ContextOverflow, Invalid, ModelNotFound, PaperError, RateLimited, Unavailable
-from server.knowledge_base import KnowledgeBase, Shelf
+from server.knowledge_base import KnowledgeBase
+from server.shelf import Shelf
 from server.types import Answer, Depth, Message, Token
 from tests.hash_embedder import HashEmbedder
 from tests.serving.scripted_servers import Answer as Script

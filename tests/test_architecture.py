@@ -21,7 +21,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
     ("server.stopping",),
     ("server.readers", "server.splitting", "server.embedding", "server.stores", "server.llm"),
     ("server.knowledge_base", "server.citations"),
-    ("server.ingestion",),
+    ("server.ingestion", "server.shelf"),
     ("server.retrieval", "server.quoting", "server.proving", "server.jobs"),
     ("server.refusal",),
     ("server.answering",),

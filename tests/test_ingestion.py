@@ -16,7 +16,8 @@ import pytest
 from configs.settings import ROOT, Splitting
 from server.errors import Cancelled, Invalid
 from server.ingestion import Progress, ingest, unfinished
-from server.knowledge_base import KnowledgeBase, Shelf
+from server.knowledge_base import KnowledgeBase
+from server.shelf import Shelf
 from tests.conftest import write_papers
 from tests.hash_embedder import HashEmbedder
 
@@ -39,7 +40,7 @@ def snapshot(kb: KnowledgeBase) -> tuple[object, ...]:
     """All that the rows say, without ids and times; and that nothing is left over."""
     rows = [(r.name, r.state, r.reason, r.title, r.language, r.pages, r.chunks, r.bytes, r.sha256, r.recipe) for r in kb.catalog.files()]
     texts = [(r.name, [(p.text, p.section, p.page, p.spans) for p in kb.catalog.listing(kb.name, r.name)]) for r in kb.catalog.files()]
-    _, _, ids, _ = kb.catalog.changes_since(0)
+    *_, ids, _ = kb.catalog.changes_since(0)
     assert len(set(ids.tolist())) == len(ids) == kb.catalog.counts()[2]
     assert len(kb.search(HashEmbedder().embed_query("the"), 10_000)) == len(ids)
     with kb.catalog._connection() as db:
@@ -187,7 +188,7 @@ import os, signal, sys
 from pathlib import Path
 from configs.settings import Splitting
 from server.ingestion import ingest
-from server.knowledge_base import Shelf
+from server.shelf import Shelf
 from tests.hash_embedder import HashEmbedder
 
 moment, kb = sys.argv[2], Shelf(Path(sys.argv[1])).open("papers")

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from configs.settings import ROOT
-from server.knowledge_base import Shelf
+from server.shelf import Shelf
 from tests.conftest import write_papers
 
 

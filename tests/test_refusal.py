@@ -10,10 +10,11 @@ import pytest
 
 from configs.settings import ROOT, Retrieval
 from server.embedding import Embedder
-from server.knowledge_base import KnowledgeBase, Shelf
+from server.knowledge_base import KnowledgeBase
 from server.language import language_of
 from server.refusal import THRESHOLDS, support, supported
 from server.retrieval import retrieve
+from server.shelf import Shelf
 from server.types import Language, Passage
 from tests.test_retrieval import fill
 

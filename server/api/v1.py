@@ -86,7 +86,9 @@ def documents(request: Request, kb: str) -> list[dict[str, Any]]:
     rows = {row.name: row for row in library.catalog.files()}
     same = copies({name: Known(row.sha256, row.title, row.identity) for name, row in rows.items() if row.state == "ready"})
     names = sorted(rows.keys() | set(library.names()))
-    return [document_body(name, rows.get(name), same.get(name)) for name in names]
+    bodies = [document_body(name, rows.get(name), same.get(name)) for name in names]
+    unusable = [document_body(name, None, None) | {"state": "failed", "reason": reason} for name, reason in library.unusable().items()]
+    return bodies + unusable
 
 
 @router.post("/libraries/{kb}/documents", status_code=202)

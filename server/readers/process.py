@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from server import errors, readers
-from server.errors import Cancelled, PaperError, Unavailable, Unreadable
+from server.errors import Cancelled, Exceeded, PaperError, Unavailable, Unreadable
 from server.readers.page_image import render
 from server.readers.pdf.unlock import unlock_pdf
 from server.types import Block, Box, Document, Hidden, Identity, Section, Span
@@ -37,6 +37,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES_PER_CHILD = 500  # then a fresh one, so that whatever leaks stays small
 _START_S = 60  # for a child to start, on a machine that is busy
 _GRACE_S = 5  # how much longer than the limit a child lives whose parent is gone
+_FROM_OUTSIDE = {int(name) for name in (signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGKILL", 9), getattr(signal, "SIGHUP", 1))}
 _SENDABLE = {f"{kind.__module__}.{kind.__qualname__}": kind for kind in (Document, Section, Block, Span, Box, Identity, Hidden)}
 
 
@@ -57,10 +58,10 @@ class ReaderProcess:
         self.close()
 
     def read(self, path: Path, *, passwords: Sequence[str] = (), tell: Tell = lambda page, pages: None) -> Document:
-        """What `server.readers.read` gives for `path`, and its errors; Unreadable too when the child crashes or exceeds its limits.
+        """What `server.readers.read` gives for `path`, and its errors; Unreadable too when the child crashes, Exceeded at its limits.
 
-        `tell` hears (page, pages) before each page that takes long. Raises Unavailable when no child can be started and Cancelled
-        when `close` was called meanwhile.
+        `tell` hears (page, pages) before each page that takes long. Raises Unavailable when no child can be started or it was ended
+        from outside, and Cancelled when `close` was called meanwhile.
         """
         kind, content = self._asked(("read", str(path.absolute()), tuple(passwords), ()), tell)
         if kind == "document" and isinstance(content, Document):
@@ -74,7 +75,7 @@ class ReaderProcess:
             raise self._error(path, kind, content)
 
     def page_image(self, path: Path, page: int, boxes: Sequence[Box], dpi: int, passwords: Sequence[str] = ()) -> bytes:
-        """What `server.readers.page_image.render` gives, and its errors; Unreadable too when the child crashes or exceeds its limits."""
+        """What `server.readers.page_image.render` gives, and its errors, and those of `read`."""
         kind, content = self._asked(("page image", str(path.absolute()), tuple(passwords), (page, tuple(boxes), dpi)))
         if kind == "png" and isinstance(content, bytes):
             return content
@@ -92,6 +93,9 @@ class ReaderProcess:
             return self._answer(request, tell)
 
     def _answer(self, request: Request, tell: Tell) -> tuple[str, object]:
+        if self._child and self._child.has_ended:
+            self._child.stop()
+            self._child = None
         child = self._child = self._child or _Child(self._timeout_s, self._memory_mib)
         healthy = False
         try:
@@ -104,11 +108,14 @@ class ReaderProcess:
             return answer
         except queue.Empty as exc:
             page = f" page {child.page}" if child.page else ""
-            raise Unreadable(f"reading{page} took longer than {self._timeout_s:g} s and was stopped") from exc
+            raise Exceeded(f"reading{page} took longer than {self._timeout_s:g} s and was stopped") from exc
         except (EOFError, OSError) as exc:
             if self._closed:
                 raise Cancelled("reading was stopped") from exc
-            raise Unreadable(f"the reader crashed on this file ({child.stop()}); it is probably damaged") from exc
+            how, from_outside = child.end()
+            if from_outside:
+                raise Unavailable(f"the reader was ended from outside ({how}), perhaps for want of memory; ingest again") from exc
+            raise Unreadable(f"the reader crashed on this file ({how}); it is probably damaged") from exc
         finally:
             if not healthy:  # whatever it still sends would be taken for the next file's answer
                 self._child = None
@@ -116,7 +123,7 @@ class ReaderProcess:
 
     def _error(self, path: Path, kind: str, content: object) -> PaperError:
         if kind == "out of memory":
-            return Unreadable(f"reading needs more than {self._memory_mib} MiB of memory")
+            return Exceeded(f"reading needs more than {self._memory_mib} MiB of memory")
         known = getattr(errors, kind, None)
         if isinstance(known, type) and issubclass(known, PaperError):
             return known(str(content))
@@ -151,7 +158,7 @@ class _Child:
             self.stop()
             raise Unavailable(f"the reader process did not start within {_START_S} s") from exc
         if answer is None:
-            raise Unavailable(f"the reader process could not start ({self.stop()})")
+            raise Unavailable(f"the reader process could not start ({self.end()[0]})")
 
     def ask(self, request: Request, timeout_s: float, tell: Tell) -> tuple[str, object]:
         """The child's answer. Raises queue.Empty when it shows no progress in time and EOFError or OSError when it is gone."""
@@ -169,16 +176,27 @@ class _Child:
                 case _:
                     return answer
 
-    def stop(self) -> str:
-        """Kill the child if it still lives; how it ended, for a message."""
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is gone, without having been asked for anything."""
+        return self._process.poll() is not None
+
+    def end(self) -> tuple[str, bool]:
+        """How the child ended that broke off its answer, for a message, and whether somebody else ended it."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=0 if self._thread.is_alive() else 1)  # when its output has closed it is about to end
+            self._process.wait(timeout=_GRACE_S)  # a large process takes a while to be gone
+        by_itself = self._process.poll() is not None
+        code = self.stop()
+        return f"signal {-code}" if code < 0 else f"exit code {code}", by_itself and -code in _FROM_OUTSIDE
+
+    def stop(self) -> int:
+        """Kill the child if it still lives; its exit code, negative for a signal."""
         self._process.kill()
         code = self._process.wait()
         with contextlib.suppress(OSError):  # what was not yet written cannot be any more
             self._requests.close()
         self._thread.join()
-        return f"signal {-code}" if code < 0 else f"exit code {code}"
+        return code
 
     def _collect(self, stream: IO[bytes]) -> None:
         with stream:

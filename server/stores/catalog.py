@@ -121,11 +121,18 @@ class Catalog:
                 (*reading_row(reading), time.time(), generation, file_id),
             )
 
-    def fail(self, name: str, reason: str, sha256: str, recipe: str) -> None:
-        """One transaction: the file's chunks go, its reason stays. Hash and recipe are kept: an unchanged bad file is not read again."""
+    def fail(self, name: str, reason: str, sha256: str, recipe: str, *, keep_same: bool = False) -> None:
+        """One transaction: the file's chunks go, its reason stays. Hash and recipe are kept: an unchanged bad file is not read again.
+
+        With `keep_same`, chunks stay that were made from the same bytes.
+        """
         with self._write() as db:
             file_id = _id_of(db, name)
             if file_id is None:
+                return
+            if keep_same and db.execute("SELECT 1 FROM files WHERE id = ? AND sha256 = ?", (file_id, sha256)).fetchone():
+                values = (reason, recipe, time.time(), file_id)
+                db.execute("UPDATE files SET state = 'failed', reason = ?, recipe = ?, updated_at = ? WHERE id = ?", values)
                 return
             self._empty(db, file_id, self._raise_generation(db))
             nothing = replace(NOTHING_READ, sha256=sha256, recipe=recipe)
@@ -219,16 +226,28 @@ class Catalog:
     def generation(self) -> int:
         """The number of the last change."""
         with self._connection() as db:
-            return _generation(db)
+            return _number(db, "generation")
 
-    def changes_since(self, generation: int) -> tuple[int, list[int], Ids, Vectors]:
-        """What an index that followed up to `generation` lacks: (new generation, removed window ids, added ids, their vectors)."""
+    def changes_since(self, generation: int) -> tuple[int, int, list[int], Ids, Vectors]:
+        """What an index lacks: (the generation it is to start from, new generation, removed window ids, added ids, their vectors).
+
+        It starts from `generation`, or from 0, as an empty index, when what was removed since then is not known any more.
+        """
         with self._connection() as db, _snapshot(db):
-            now = _generation(db)
-            removed = [row[0] for row in db.execute("SELECT window_id FROM removed WHERE generation > ?", (generation,))]
+            now = _number(db, "generation")
+            since = generation if generation >= _number(db, "pruned") else 0
+            removed = [row[0] for row in db.execute("SELECT window_id FROM removed WHERE generation > ?", (since,))] if since else []
             query = "SELECT w.id, w.vector FROM windows w JOIN files f ON f.id = w.file_id WHERE f.generation > ?"
-            rows = db.execute(query, (generation,)).fetchall()
-        return now, removed, np.array([row[0] for row in rows], np.int64), _unpacked([row[1] for row in rows])
+            rows = db.execute(query, (since,)).fetchall()
+        return since, now, removed, np.array([row[0] for row in rows], np.int64), _unpacked([row[1] for row in rows])
+
+    def prune(self, generation: int) -> None:
+        """Forget what was removed up to `generation`, once that is more than what there is: indexes that are older are built anew."""
+        with self._write() as db:
+            removed = db.execute("SELECT count(*) FROM removed WHERE generation <= ?", (generation,)).fetchone()[0]
+            if removed > db.execute("SELECT count(*) FROM windows").fetchone()[0]:
+                db.execute("DELETE FROM removed WHERE generation <= ?", (generation,))
+                db.execute("INSERT INTO meta VALUES ('pruned', ?1) ON CONFLICT (key) DO UPDATE SET value = max(value, ?1)", (generation,))
 
     def counts(self) -> tuple[int, int, int]:
         """(files that are ready, chunks, windows)."""
@@ -255,7 +274,7 @@ class Catalog:
 
     def _raise_generation(self, db: sqlite3.Connection) -> int:
         db.execute("INSERT INTO meta VALUES ('generation', 1) ON CONFLICT (key) DO UPDATE SET value = value + 1")
-        return _generation(db)
+        return _number(db, "generation")
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
@@ -315,8 +334,8 @@ def _id_of(db: sqlite3.Connection, name: str) -> int | None:
     return int(row[0]) if row else None
 
 
-def _generation(db: sqlite3.Connection) -> int:
-    row = db.execute("SELECT value FROM meta WHERE key = 'generation'").fetchone()
+def _number(db: sqlite3.Connection, key: str) -> int:
+    row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     return int(row[0]) if row else 0
 
 

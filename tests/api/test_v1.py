@@ -21,8 +21,8 @@ from server import VERSION
 from server.api.app import create_app
 from server.api.v1 import citation_body
 from server.citations import word_count
-from server.knowledge_base import Shelf
 from server.runtime import Runtime, build
+from server.shelf import Shelf
 from server.types import Box, Citation
 from tests.api.conftest import make_settings
 

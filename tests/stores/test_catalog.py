@@ -133,7 +133,7 @@ def test_following_the_changes_equals_a_full_rebuild(tmp_path_factory: pytest.Te
 
     def follow() -> None:
         nonlocal at
-        at, removed, ids, rows = catalog.changes_since(at)
+        _, at, removed, ids, rows = catalog.changes_since(at)
         for window in removed:
             index.pop(window, None)
         index.update({int(i): row.tobytes() for i, row in zip(ids, rows, strict=True)})
@@ -151,7 +151,7 @@ def test_following_the_changes_equals_a_full_rebuild(tmp_path_factory: pytest.Te
         else:
             follow()
     follow()
-    _, _, ids, rows = catalog.changes_since(0)
+    *_, ids, rows = catalog.changes_since(0)
     assert index == {int(i): row.tobytes() for i, row in zip(ids, rows, strict=True)}
     assert len(index) == catalog.counts()[2]
     catalog.close()
