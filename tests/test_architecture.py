@@ -48,7 +48,6 @@ HOMES = {  # library -> where it may be imported
     "pptx": ("server.readers",),
     "openpyxl": ("server.readers",),
     "xlrd": ("server.readers",),
-    "striprtf": ("server.readers",),
     "oxmsg": ("server.readers.web",),
     "olefile": ("server.readers.web",),
     "torch": ("server.embedding", "server.launch", "server.serving"),

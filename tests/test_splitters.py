@@ -76,8 +76,16 @@ def assert_boxes_lead_to_the_text(made_from: Document, chunk: Chunk) -> None:
     assert (chunk.page, chunk.page_end) == (min(s.page for s in chunk.spans), max(s.page for s in chunk.spans))
 
 
+def repeatable(table: Block) -> set[str]:
+    """The header lines of a table, the first cell of each row, and both."""
+    lines = table.text.split("\n")
+    header = "\n".join(lines[: table.header_lines])
+    keys = {line.partition(" | ")[0] for line in lines}
+    return {header, *keys, *(f"{header}\n{key}" for key in keys)} if header else keys
+
+
 def assert_repeats(earlier: list[Chunk], chunk: Chunk, headers: set[str]) -> None:
-    """What a chunk repeats is the end of the one before, or the header lines of a table."""
+    """What a chunk repeats is the end of the one before, or the header lines of a table, or the first cell of a row that was cut."""
     if chunk.repeated:
         again = chunk.text[: chunk.repeated]
         assert again in headers or bare(earlier[-1].text).endswith(bare(again))
@@ -97,7 +105,7 @@ def test_splitting_loses_nothing_and_keeps_its_promises(splitter: str, sections:
         found = by_section[number]
         assert bare("".join(c.text[c.repeated :] for c in found)) == bare("".join(b.text for b in section.blocks))
         assert {c.section for c in found} <= {section.path}
-        headers = {"\n".join(b.text.split("\n")[: b.header_lines]) for b in section.blocks if b.header_lines}
+        headers = {again for b in section.blocks if b.kind == "table" for again in repeatable(b)}
         for at, chunk in enumerate(found):
             assert size_of(chunk, splitting) <= size or len(chunk.text) == 1
             assert chunk.text == chunk.text.strip() != ""

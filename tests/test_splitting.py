@@ -84,6 +84,48 @@ def test_rows_that_name_their_columns_are_not_headed_by_the_first_one() -> None:
     assert [(chunk.text, chunk.repeated) for chunk in chunks] == [("name: a | n: 1\nname: b | n: 2", 0), ("name: c | n: 3", 0)]
 
 
+def test_a_row_above_the_budget_is_cut_between_its_cells_and_repeats_its_first_one() -> None:
+    chunks = cut([block("id: x | a: 1 | b: 2 | c: 3 | d: 4 | e: 5", "table"), block("id: y | a: 6", "table")], 9)
+    assert [(chunk.text, chunk.repeated) for chunk in chunks] == [
+        ("id: x | a: 1 | b: 2 |", 0),
+        ("id: x\nc: 3 | d: 4 |", len("id: x")),
+        ("id: x\ne: 5\nid: y | a: 6", len("id: x")),
+    ]
+    assert [chunks[1].text[span.start : span.end] for span in chunks[1].spans] == ["id:", "x", "c:", "3", "|", "d:", "4", "|"]
+    assert [span.x0 for span in chunks[1].spans][:3] == [0, 2 * 4, 2 * len("id: x | a: 1 | b: 2 | ")]
+
+
+def test_a_row_that_is_cut_keeps_the_header_of_its_table_too() -> None:
+    text = "k | l | m\nr1 | aa bb | cc dd | ee ff | gg hh\nr2 | z"
+    chunks = cut([block(text, "table", header_lines=1)], 15)
+    assert [(chunk.text, chunk.repeated) for chunk in chunks] == [
+        ("k | l | m\nr1 | aa bb | cc dd |", 0),
+        ("k | l | m\nr1\nee ff | gg hh\nr2 | z", len("k | l | m\nr1")),
+    ]
+
+
+def test_a_cell_above_the_budget_is_cut_at_words_below_the_key_of_its_row() -> None:
+    chunks = cut([block("id: x | text: " + " ".join("abcdefghijklmnopqrstuv") + " | n: 1", "table")], 10)
+    assert [chunk.text for chunk in chunks] == [
+        "id: x |",
+        "id: x\ntext: a b c d e f g",
+        "id: x\nh i j k l m n",
+        "id: x\no p q r s t u",
+        "id: x\nv |\nn: 1",
+    ]
+    long = cut([block("one long first cell of many words | a: 1 | b: 2 | c: 3", "table")], 9)  # too long to be repeated
+    assert [(chunk.text, chunk.repeated) for chunk in long] == [("one long first cell of many words |", 0), ("a: 1 | b: 2 | c: 3", 0)]
+
+
+def test_a_row_of_megabytes_is_cut_in_linear_time() -> None:
+    text = "id: x | " + " | ".join(f"col{number}: {number}" for number in range(50_000))
+    started = time.process_time()
+    chunks = split(document(("s", [Block("table", text, 1)])), sized("sections", 400), estimate_tokens)
+    assert time.process_time() - started < 12  # 3 s here
+    assert all(chunk.text.startswith("id: x") for chunk in chunks)
+    assert "".join(chunk.text[chunk.repeated :] for chunk in chunks).replace("\n", " ") == text
+
+
 def test_a_word_of_any_length_that_is_one_token_does_not_give_an_endless_chunk() -> None:
     chunks = split(document(("s", [Block("paragraph", "x" * 200_000, 1)])), sized("sections", 400), lambda text: 1)
     assert max(len(chunk.text) for chunk in chunks) == LONGEST_CHUNK

@@ -9,7 +9,7 @@ from dataclasses import replace
 from server.errors import Unreadable
 from server.language import language_of
 from server.readers.headings import REFERENCES, Outline
-from server.types import Document, Hidden, Identity, Section
+from server.types import Block, Document, Hidden, Identity, Section
 
 _ABSTRACT = re.compile(r"(?:[\dIVX]+\.?\s*)?(?:abstract|summary|zusammenfassung|résumé|摘\s*要|内容提要|要\s*旨)\s*[:：.]?", re.IGNORECASE)
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f\ud800-\udfff]")  # halves of characters too, which no file can hold
@@ -32,15 +32,19 @@ def document_of(
 
     Raises Unreadable when there is no visible text.
     """
-    sections = tuple(_with_references(_printable(section)) for section in outline.sections())
+    sections = [_with_references(_printable(section)) for section in outline.sections()]
+    abstract = identity.abstract or _abstract(sections) or describes
+    for at in outline.leaves():
+        sections[at] = _with_its_heading(sections[at])
     if not any(block.text.strip() for section in sections for block in section.blocks):
         raise Unreadable("all text of the file is hidden; nothing is left to read" if hidden else "the file holds no text")
-    if not identity.abstract:
-        identity = replace(identity, abstract=_abstract(sections) or describes)
+    identity = replace(identity, abstract=abstract)
     sample = "\n".join(block.text for section in sections for block in section.blocks[:200])
     if len(hidden) > _MAX_HIDDEN:
         warnings = (*warnings, f"{len(hidden)} hidden texts were left out; the first {_MAX_HIDDEN} are listed")
-    return Document(_UNPRINTABLE.sub("", title), 1, language_of(sample), sections, tuple(warnings), identity, tuple(hidden[:_MAX_HIDDEN]))
+    return Document(
+        _UNPRINTABLE.sub("", title), 1, language_of(sample), tuple(sections), tuple(warnings), identity, tuple(hidden[:_MAX_HIDDEN])
+    )
 
 
 def _printable(section: Section) -> Section:
@@ -53,6 +57,11 @@ def _printable(section: Section) -> Section:
         path=tuple(_UNPRINTABLE.sub("", heading) for heading in section.path),
         blocks=tuple(replace(block, text=_UNPRINTABLE.sub("", block.text)) for block in section.blocks),
     )
+
+
+def _with_its_heading(section: Section) -> Section:
+    """A heading with nothing below it is text of its own; else no chunk would hold it and no search find it."""
+    return replace(section, blocks=(Block("paragraph", section.path[-1], section.page),))
 
 
 def _with_references(section: Section) -> Section:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from server.language import CJK
 from server.types import Block, Section
@@ -39,7 +42,10 @@ _CHINESE_NUMBER = re.compile(r"[一二三四五六七八九十]{1,3}\s*[、．.]
 _CHINESE_PAREN = re.compile(r"[（(]\s*[一二三四五六七八九十]{1,3}\s*[)）]")
 _APPENDIX = re.compile(r"(?:appendix|anhang|附录)\s*[A-Z\d一二三四五六七八九十]?\b", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.。！!；;，,、]$")
+_COUNTED = re.compile(r"[(（]?(?:(\d{1,3}(?:\.\d{1,3})*)|([一二三四五六七八九十]))(?:[.．、)）\s]+|$)")
 MAX_HEADING = 160  # characters
+
+Origin = Literal["printed", "guessed", "made up"]  # marked as a heading in the file; by its look or words; a file's name, a key
 
 
 def number_level(text: str) -> int:
@@ -79,26 +85,117 @@ def _wide_next(text: str, at: int) -> bool:
     return at < len(text) and re.match(f"[{CJK}“（]", text[at]) is not None
 
 
+@dataclass(slots=True)
+class _Opened:
+    level: int
+    title: str
+    page: int
+    origin: Origin = "printed"
+    blocks: list[Block] = field(default_factory=list)
+
+
 class Outline:
     """Collects headings and blocks in reading order and gives them back as sections with their paths."""
 
     def __init__(self) -> None:
-        self._open: list[tuple[int, str]] = []
-        self._done: list[tuple[int, tuple[str, ...], int, list[Block]]] = []
+        self._opened: list[_Opened] = []
 
-    def open(self, level: int, title: str, page: int) -> None:
-        """Begin a section at `level` (from 1) under the nearest open one above it."""
-        while self._open and self._open[-1][0] >= level:
-            self._open.pop()
-        self._open.append((level, title))
-        self._done.append((level, tuple(name for _, name in self._open), page, []))
+    def open(self, level: int, title: str, page: int, origin: Origin = "printed") -> None:
+        """Begin a section at `level` (from 1) under the nearest open one above it.
+
+        A guessed heading with nothing below it, as items of a numbered list look, will be a paragraph of the section before.
+        """
+        self._opened.append(_Opened(level, title, page, origin))
 
     def add(self, block: Block) -> None:
         """Put a block under the last heading; before any heading, under none (level 0, empty path)."""
-        if not self._done:
-            self._done.append((0, (), block.page, []))
-        self._done[-1][3].append(block)
+        if not self._opened:
+            self._opened.append(_Opened(0, "", block.page))
+        self._opened[-1].blocks.append(block)
 
     def sections(self) -> tuple[Section, ...]:
         """Everything so far."""
-        return tuple(Section(level, path, page, tuple(blocks)) for level, path, page, blocks in self._done)
+        made: list[Section] = []
+        above: list[tuple[int, str]] = []
+        for opened in _settled(self._opened):
+            while above and above[-1][0] >= opened.level:
+                above.pop()
+            if opened.level:
+                above.append((opened.level, opened.title))
+            made.append(Section(opened.level, tuple(title for _, title in above), opened.page, tuple(opened.blocks)))
+        return tuple(made)
+
+    def leaves(self) -> list[int]:
+        """The places in `sections` of printed headings with nothing below them, not even a deeper heading, that say something of
+        their own ("References" alone does not).
+        """
+        settled = _settled(self._opened)
+        return [
+            at
+            for at, opened in enumerate(settled)
+            if opened.level
+            and opened.origin == "printed"
+            and not opened.blocks
+            and not is_known(opened.title)
+            and (at + 1 == len(settled) or settled[at + 1].level <= opened.level)
+        ]
+
+
+def _settled(opened: Sequence[_Opened]) -> Sequence[_Opened]:
+    """With guessed headings that have nothing below them as paragraphs of the section before, and the last item of their list too."""
+    listed: set[int] = set()
+    for known in (False, True):  # what stands below "References" may be a list itself
+        listed |= {
+            at
+            for at, heading in enumerate(opened)
+            if heading.origin == "guessed" and is_known(heading.title) == known and _is_bare(opened, at, listed)
+        }
+    if not listed:
+        return opened
+    settled: list[_Opened] = []
+    for at, heading in enumerate(opened):
+        if at not in listed and not (at - 1 in listed and _ends_list(opened, at)):
+            settled.append(replace(heading, blocks=list(heading.blocks)))
+            continue
+        if not settled:
+            settled.append(_Opened(0, "", heading.page))
+        settled[-1].blocks += [Block("paragraph", heading.title, heading.page), *heading.blocks]
+    return settled
+
+
+def _is_bare(opened: Sequence[_Opened], at: int, listed: set[int]) -> bool:
+    """Whether nothing stands between this heading and the next one that is no deeper; what is in `listed` counts as text."""
+    if opened[at].blocks:
+        return False
+    for number in range(at + 1, len(opened)):
+        below = opened[number]
+        if number in listed:
+            return False
+        if below.level <= opened[at].level:
+            return True
+        if below.blocks or below.origin == "printed":
+            return False
+    return True
+
+
+def _ends_list(opened: Sequence[_Opened], at: int) -> bool:
+    """Whether a guessed heading with text below it counts on from the one before, and none counts on from it."""
+    if opened[at].origin != "guessed" or not _counts_on(opened[at - 1].title, opened[at].title):
+        return False
+    name = opened[at].title
+    count = _COUNTED.match(name)
+    later = next((other for other in opened[at + 1 :] if other.level <= opened[at].level), None)
+    return not is_known(name[count.end() :] if count else name) and not (later and _counts_on(name, later.title))
+
+
+def _counts_on(title: str, following: str) -> bool:
+    one, other = _count(title), _count(following)
+    return bool(one) and one[:-1] == other[:-1] and one[-1] + 1 == other[-1]
+
+
+def _count(title: str) -> list[int]:
+    """ "2.1 Data" -> [2, 1], "三、数据" -> [3]; empty without a number."""
+    match = _COUNTED.match(title)
+    if not match:
+        return []
+    return list(map(int, match[1].split("."))) if match[1] else ["一二三四五六七八九十".index(match[2]) + 1]

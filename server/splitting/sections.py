@@ -11,11 +11,14 @@ from dataclasses import replace
 
 from configs.settings import Splitting
 from server.splitting.counting import CountTokens, limited
-from server.splitting.cutting import cut
+from server.splitting.cutting import cut, furthest, look_ahead
 from server.splitting.slices import Slice, chunk_of, groups, trim
 from server.types import Block, Chunk, Document, Section
 
-LARGEST_HEADER = 3  # header lines that take more than a third of a chunk are not repeated
+LARGEST_HEADER = 3  # header lines and first cells that take more than a third of a chunk are not repeated
+
+_NAME = re.compile(r"[^:|\n]{1,200}: ")  # in front of a value
+_CELL_END = re.compile(r" \| ")  # the bar stays with the cell before it
 
 
 def split_sections(document: Document, splitting: Splitting, count_tokens: CountTokens) -> list[Chunk]:
@@ -35,7 +38,8 @@ def section_chunks(section: Section, number: int, budget: int, count: CountToken
 def packed(blocks: Sequence[Block], budget: int, count: CountTokens) -> Iterator[list[Slice]]:
     """Blocks put together up to the budget, as the sum of `count`; only one that is above it by itself is cut.
 
-    Rows of a table stay whole where they fit, and the further pieces of a table begin with its header lines.
+    Rows of a table stay whole where they fit, and are cut between their cells where not. The further pieces of a table begin with its
+    header lines, those of a row with its first cell.
     """
     pending: list[Slice] = []
     used = 0
@@ -67,16 +71,53 @@ def _table_pieces(block: Block, budget: int, count: CountTokens) -> Iterator[tup
     text = block.text
     rows = [trim(text, match.start(), match.end()) for match in re.finditer(r"[^\n]+", text)]
     rows = [(start, end) for start, end in rows if start < end]
-    header, used = _header(block, rows, budget, count)
-    header_cost, pending = used, list(header)
-    for start, end in (piece for row in rows[len(header) :] for piece in cut(text, *row, budget - header_cost, count)):
-        cost = count(text[start:end])
-        if len(pending) > len(header) and used + cost > budget:
-            yield pending, used
-            pending, used = [replace(part, repeated=part.end - part.start) for part in header], header_cost
-        pending.append(Slice(block, start, end))
-        used += cost
+    header, header_cost = _header(block, rows, budget, count)
+    pending, used = list(header), header_cost
+    for row in rows[len(header) :]:
+        key, key_cost = _key(block, row, budget - header_cost, count)
+        for start, end in _stretches(text, row, budget - header_cost, key_cost, count):
+            cost = count(text[start:end])
+            if len(pending) > len(header) and used + cost > budget:
+                yield pending, used
+                repeated = [*header, *key] if start > row[0] else header
+                pending = [replace(part, repeated=part.end - part.start) for part in repeated]
+                used = header_cost + (key_cost if start > row[0] else 0)
+            pending.append(Slice(block, start, end))
+            used += cost
     yield pending, used
+
+
+def _key(block: Block, row: tuple[int, int], budget: int, count: CountTokens) -> tuple[list[Slice], int]:
+    """The first cell of a row that must be cut, to be repeated in its further pieces, and its cost; none when it takes too much of them."""
+    first = _CELL_END.search(block.text, *row)
+    if first is None or count(block.text[slice(*row)]) <= budget:
+        return [], 0
+    key = Slice(block, row[0], first.start())
+    cost = count(key.text)
+    return ([key], cost) if cost <= budget // LARGEST_HEADER else ([], 0)
+
+
+def _stretches(text: str, row: tuple[int, int], budget: int, key_cost: int, count: CountTokens) -> Iterator[tuple[int, int]]:
+    """A row cut between its cells, which keep their names; after the first stretch the budget has to hold the row's key too."""
+    start, end = row
+    room = budget
+    while start < end:
+        view = look_ahead(text, start, end, room, count)
+        edges = [match.start() + 2 for match in _CELL_END.finditer(text, start, view)] + [end] * (view == end)
+        stop = furthest(text, start, edges, room, count)
+        if stop > start:
+            yield trim(text, start, stop)
+        else:  # a cell that is too long by itself
+            cell = _CELL_END.search(text, start, end)
+            stop = cell.start() + 2 if cell else end
+            value = _NAME.match(text, start, stop)
+            name_cost = count(value[0]) if value else 0
+            if value is None or name_cost > budget // LARGEST_HEADER:
+                value, name_cost = None, 0
+            for first, last in cut(text, value.end() if value else start, stop, budget - key_cost - name_cost, count):
+                yield (start if value and first == value.end() else first), last
+        start = trim(text, stop, end)[0]
+        room = budget - key_cost
 
 
 def _header(block: Block, rows: Sequence[tuple[int, int]], budget: int, count: CountTokens) -> tuple[list[Slice], int]:

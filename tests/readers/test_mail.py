@@ -60,13 +60,81 @@ def test_encoded_words(tmp_path: Path) -> None:
     assert document.title == "中文 and 页 =?x?y?z?="
 
 
-def test_forwarded_message_is_read_too(tmp_path: Path) -> None:
-    inner = mail(Subject="inner")
-    inner.set_content("转发 inner text")
-    outer = mail(Subject="outer")
-    outer.set_content("outer text")
-    outer.add_attachment(inner)
-    assert texts(reading(tmp_path, "f.eml", outer.as_bytes())) == ["outer text", "转发 inner text"]
+def parts(kind: str, *pieces: str) -> str:
+    """A multipart of this kind; each piece is "type/subtype\n\ntext"."""
+    joined = "".join(f"--X{kind}\nContent-Type: {piece}\n" for piece in pieces)
+    return f"multipart/{kind}; boundary=X{kind}\n\n{joined}--X{kind}--\n"
+
+
+def test_forwarded_messages_keep_their_headers(tmp_path: Path) -> None:
+    innermost = "From: dan@x.org\nSubject: oldest\nContent-Type: text/plain\n\nThe oldest text."
+    page = parts("mixed", "text/html\n\n<h1>转发</h1><p>inner text")
+    forwarded = f"From: carol@x.org\nSubject: inner\nDate: 1 Jun 2020\nContent-Type: {page}"
+    body = parts(
+        "digest",
+        "text/plain\n\nouter text",
+        f"message/rfc822\n\n{forwarded}",
+        f"message/rfc822\n\n{innermost}",
+        "text/plain\n\nlist footer",
+    )
+    document = reading(tmp_path, "f.eml", f"Subject: outer\nContent-Type: {body}")
+    assert contents(document) == [
+        (("outer",), "paragraph", "outer text"),
+        (("outer", "inner"), "paragraph", "Subject: inner\nFrom: carol@x.org\nDate: 1 Jun 2020"),
+        (("outer", "inner", "转发"), "paragraph", "inner text"),
+        (("outer", "oldest"), "paragraph", "Subject: oldest\nFrom: dan@x.org"),
+        (("outer", "oldest"), "paragraph", "The oldest text."),
+        (("outer",), "paragraph", "list footer"),
+    ]
+
+
+LETTER = "text/html\n\n<h1>Results</h1><p>The experiment gave 42 percent accuracy, as the table shows.</p>"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (
+            parts("mixed", LETTER, "text/plain\n\nlist footer"),
+            ["The experiment gave 42 percent accuracy, as the table shows.", "list footer"],
+        ),
+        (
+            parts("alternative", "text/plain\n\nYour mail program cannot show HTML.", LETTER),
+            ["The experiment gave 42 percent accuracy, as the table shows."],
+        ),
+        (
+            parts("alternative", "text/plain\n\n*Results*\n\nThe experiment gave 42 percent accuracy, as the table\nshows.", LETTER),
+            ["*Results*", "The experiment gave 42 percent accuracy, as the table shows."],
+        ),
+        (
+            parts(
+                "alternative",
+                "text/plain\n\nResults: the experiment gave 42 percent accuracy, as the table shows.",
+                f"{LETTER}<p>Sent by Mailer",
+            ),
+            ["Results: the experiment gave 42 percent accuracy, as the table shows."],
+        ),
+        (parts("alternative", "text/plain\n\n", LETTER), ["The experiment gave 42 percent accuracy, as the table shows."]),
+        (parts("alternative", "text/plain\n\nText.", "text/html\n\n<!-- none -->"), ["Text."]),
+        (
+            parts("alternative", "text/plain\n\nText.", f"{parts('related', LETTER)}"),
+            ["The experiment gave 42 percent accuracy, as the table shows."],
+        ),
+        (
+            parts("alternative", LETTER.replace("text/html", "text/x-amp-html"), LETTER),
+            ["The experiment gave 42 percent accuracy, as the table shows."],
+        ),
+    ],
+)
+def test_one_of_two_forms_and_all_of_several_parts(tmp_path: Path, body: str, expected: list[str]) -> None:
+    assert texts(reading(tmp_path, "m.eml", f"Subject: s\nContent-Type: {body}")) == expected
+
+
+def test_an_invitation_is_named_and_its_text_read(tmp_path: Path) -> None:
+    body = parts("alternative", "text/html\n\n<p>Meeting about 论文 on Friday", "text/calendar\n\nBEGIN:VCALENDAR")
+    document = reading(tmp_path, "c.eml", f"Subject: s\nContent-Type: {body}")
+    assert texts(document) == ["Meeting about 论文 on Friday"]
+    assert document.warnings == ("attachments were not read: text/calendar; save them and add them as files",)
 
 
 NESTED = "".join(f"Content-Type: multipart/mixed; boundary=b{number}\n\n--b{number}\n" for number in range(3000))
@@ -97,6 +165,12 @@ def test_outlook_message(tmp_path: Path) -> None:
         (("会议",), "paragraph", "Second."),
     ]
     assert document.warnings == ("attachments were not read: 论文.pdf; save them and add them as files",)
+
+
+def test_outlook_message_whose_text_is_a_stub(tmp_path: Path) -> None:
+    page = "<p>The whole newsletter, which says a lot more than the text beside it does."
+    document = reading(tmp_path, "a.msg", make_msg(subject="h", body="Cannot show HTML.", html=page.encode()))
+    assert texts(document) == ["The whole newsletter, which says a lot more than the text beside it does."]
 
 
 def test_outlook_message_in_html(tmp_path: Path) -> None:

@@ -152,6 +152,25 @@ def test_cells_repeated_without_end_cost_nothing(tmp_path: Path) -> None:
     assert len(contents(saved(tmp_path, document))[0][2]) < 100_000
 
 
+def test_formulas_are_read_and_other_objects_counted(tmp_path: Path) -> None:
+    document = opendocument.OpenDocumentText()
+    document.text.addElement(text.P(text="其中OBJECT1为"))
+    document.text.addElement(text.P(text="OBJECT1"))
+    document.text.addElement(text.P(text="图OBJECT2"))
+    saved(tmp_path, document)
+    for number in (1, 2):
+        link = f'xmlns:xlink="http://www.w3.org/1999/xlink" xlink:href="./Object {number}"'
+        frame = f"<draw:frame><draw:object {link}/><draw:image/></draw:frame>".encode()
+        name = f"OBJECT{number}".encode()
+        with_part(tmp_path / "file.odt", "content.xml", lambda data, name=name, frame=frame: data.replace(name, frame))
+    formula = '<math xmlns="http://www.w3.org/1998/Math/MathML"><mfrac><mi>a</mi><mrow><mi>b</mi><mo>+</mo><mn>1</mn></mrow></mfrac></math>'
+    with_part(tmp_path / "file.odt", "Object 1/content.xml", lambda _: formula.encode())
+    with_part(tmp_path / "file.odt", "Object 2/content.xml", lambda _: b"<chart/>")
+    read_back = read(tmp_path / "file.odt")
+    assert contents(read_back) == [((), "paragraph", "其中 a/(b+1) 为"), ((), "formula", "a/(b+1)"), ((), "paragraph", "图")]
+    assert read_back.warnings == ("1 embedded objects (charts, sheets) were left out; save them as files of their own",)
+
+
 HEAD = r"{\rtf1\ansi\ansicpg936\deff0{\fonttbl{\f0\fnil\fcharset134 \'cb\'ce\'cc\'e5;}{\f1\fswiss Arial;}}"
 
 

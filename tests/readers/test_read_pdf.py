@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import pymupdf
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -98,6 +99,57 @@ def test_horizontal_text_of_a_turned_page_is_read_too(tmp_path: Path, rotation: 
 def test_stamp_along_the_margin_is_left_out(tmp_path: Path) -> None:
     puts = [*column(FILLER), Put("arXiv:2101.00001v1 [cs.CL] 1 Jan 2021", 30, 600, 14, turn=90)]
     assert texts(read(make_pdf(tmp_path / "stamp.pdf", puts))) == " ".join(FILLER)
+
+
+@pytest.mark.parametrize("rotation", [0, 90])
+@pytest.mark.parametrize("turn", [90, 270])
+def test_table_set_sideways_on_a_page_of_text_is_read_behind_it(tmp_path: Path, turn: int, rotation: int) -> None:
+    puts = column(FILLER * 4)
+    order = range(12) if turn == 90 else range(11, -1, -1)
+    rows = [f"Row{at} value {at * 3} metric {at * 7} with more words" for at in range(12)]
+    puts += [Put(rows[row], 100 + 20 * at, 800 if turn == 90 else 500, 9, turn=turn) for at, row in enumerate(order)]
+    puts += [Put("arXiv:2101.00001v1 [cs.CL] 1 Jan 2021", 30, 600, 20, turn=90)]
+    path = make_pdf(tmp_path / "table.pdf", puts, rotation=rotation)
+    document = read(path)
+    text = " ".join(texts(document).split())
+    assert text == " ".join([*FILLER * 4, *rows])
+    spans = {block.text[span.start : span.end]: span for block in blocks(document) for span in block.spans}
+    with pymupdf.open(path) as source:
+        for word in ("Row0", "Row11"):
+            (place,) = source[0].search_for(word)
+            assert spans[word][3:] == pytest.approx(tuple(place * source[0].rotation_matrix), abs=4)
+            assert is_printed(path, 1, spans[word][3:])
+    assert document.identity.arxiv_id == "2101.00001v1"
+
+
+def test_labels_along_an_axis_and_a_long_stamp_are_no_text(tmp_path: Path) -> None:
+    puts = column(FILLER * 4)
+    puts += [Put(f"Model {at} large", 100 + 15 * at, 700, 8, turn=90) for at in range(20)]
+    puts += [
+        Put("Downloaded from a library by a reader on a day of the year and not to be given away", 585, 700 - at, 6, turn=90)
+        for at in (0, 1)
+    ]
+    document = read(make_pdf(tmp_path / "axis.pdf", puts))
+    assert texts(document) == " ".join(FILLER * 4)
+
+
+def test_korean_keeps_its_spaces(tmp_path: Path) -> None:
+    lines = ["우리는 새로운 방법을 제안한다 그리고 BERT를", "사용한 실험을 수행한다"]
+    with pymupdf.open() as made:
+        page = made.new_page()
+        for at, line in enumerate(lines):
+            page.insert_text((60, 80 + 16 * at), line, fontname="korea", fontsize=11)
+        made.save(tmp_path / "ko.pdf")
+    document = read(tmp_path / "ko.pdf")
+    assert texts(document) == " ".join(lines)
+    spans = [block.text[span.start : span.end] for block in blocks(document) for span in block.spans]
+    assert spans == " ".join(lines).split()
+
+
+def test_a_damaged_file_is_named_without_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "torn.pdf").write_bytes(b"%PDF-1.7\n1 0 obj")
+    with pytest.raises(Unreadable, match=r"Failed to open file 'torn\.pdf'"):
+        read(tmp_path / "torn.pdf")
 
 
 def test_running_heads_page_numbers_and_line_numbers_are_left_out(tmp_path: Path) -> None:

@@ -49,7 +49,10 @@ def test_titles_above_the_header_are_paragraphs() -> None:
 
 
 def test_first_of_several_rows_of_words_is_the_header() -> None:
-    assert blocks(("名称", "颜色"), ("苹果", "红"), ("梨", "黄")) == [("table", "名称: 苹果 | 颜色: 红"), ("table", "名称: 梨 | 颜色: 黄")]
+    assert blocks(("名称", "颜色", "产地"), ("苹果", "红", "烟台"), ("梨", "黄", "莱阳")) == [
+        ("table", "名称: 苹果 | 颜色: 红 | 产地: 烟台"),
+        ("table", "名称: 梨 | 颜色: 黄 | 产地: 莱阳"),
+    ]
 
 
 def test_years_may_name_columns() -> None:
@@ -92,10 +95,11 @@ def test_second_table_of_a_sheet_brings_its_own_header_and_notes_have_none() -> 
 
 
 def test_empty_rows_inside_a_table_leave_its_header() -> None:
-    assert blocks(("a", "b"), ("x", "1"), (), ("y", "2"), (), ("z", "u")) == [
+    assert blocks(("a", "b"), ("x", "1"), (), ("y", "2"), (), ("z", "n/a"), ("w", "3")) == [
         ("table", "a: x | b: 1"),
         ("table", "a: y | b: 2"),
-        ("table", "a: z | b: u"),
+        ("table", "a: z | b: n/a"),
+        ("table", "a: w | b: 3"),
     ]
 
 

@@ -158,6 +158,23 @@ def test_bad_book(tmp_path: Path, parts: Mapping[str, str | bytes], reason: str)
         reading(tmp_path, "bad.epub", book(parts))
 
 
+def test_notes_and_contents_of_a_book(tmp_path: Path) -> None:
+    contents_page = '<section epub:type="toc"><h1>Contents</h1><a href="a.xhtml">Chapter one of the book</a></section>'
+    chapter = (
+        '<h1>一</h1><p>Text.<a epub:type="noteref" href="#n">1</a></p>'
+        '<aside epub:type="footnote"><p>1 Note <a href="#r">back</a></p></aside>'
+        '<nav epub:type="landmarks"><ol><li><a href="a.xhtml">Begin</a></li></ol></nav>'
+    )
+    parts = {
+        **CHAPTERS,
+        "OEBPS/text/b.xhtml": f"<html><body>{contents_page}</body></html>",
+        "OEBPS/a b.xhtml": f"<html><body>{chapter}</body></html>",
+    }
+    found = contents(reading(tmp_path, "notes.epub", book(parts)))
+    assert [text for text in found if text[0] == ("一",)] == [(("一",), "paragraph", "Text.1"), (("一",), "footnote", "1 Note back")]
+    assert "Chapter one of the book" not in [text for _, _, text in found]
+
+
 def test_no_zip_is_no_book(tmp_path: Path) -> None:
     with pytest.raises(Unreadable, match="no e-book although it is named"):
         reading(tmp_path, "bad.epub", book(CHAPTERS)[:300])

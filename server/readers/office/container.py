@@ -92,7 +92,7 @@ def told(path: Path) -> Iterator[None]:
         yield
     except (PaperError, MemoryError):
         raise
-    except Exception as exc:  # zipfile, lxml, python-pptx, xlrd and striprtf raise any class on damaged bytes
+    except Exception as exc:  # zipfile, lxml, python-pptx and xlrd raise any class on damaged bytes
         program = _PROGRAMS[_SAME.get(path.suffix.lower(), path.suffix.lower())]
         reason = " ".join(f"{type(exc).__name__}: {exc}".split())[:200]
         advice = f"open it in {program} and save it again, or copy or download it again"

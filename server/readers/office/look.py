@@ -15,7 +15,7 @@ _CLOSE = 16  # of 255; colours that differ less in each part cannot be told apar
 @dataclass(frozen=True, slots=True)
 class Look:
     """How characters look; None where nothing says. `colour` and `shade` (the ground of the characters alone) are six hexadecimal
-    digits, "" for a colour that adapts to its ground; `size_pt` is in points.
+    digits, "" for a colour that adapts to its ground; `size_pt` is in points; `raised` for superscripts.
     """
 
     vanish: bool | None = None
@@ -23,6 +23,7 @@ class Look:
     colour: str | None = None
     shade: str | None = None
     size_pt: float | None = None
+    raised: bool | None = None
 
     def over(self, below: Look) -> Look:
         """This look where it says something, else `below`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,30 +12,47 @@ from server.errors import Unreadable
 from server.readers.office.container import opened
 from server.readers.office.look import UNKNOWN, WHITE, Look, hidden_by
 from server.readers.office.odt_styles import TEXT, OdtStyles
+from server.readers.office.odt_tables import TABLE, header_count, is_covered, laid_rows, rows_of
 from server.readers.office.package import Package, text_of
 from server.readers.office.text import Paragraph, Properties, Role, document_of, join_lines
+from server.readers.raised import raised_text
 from server.readers.rows import table_block
+from server.readers.web.formulas import formula_text
 from server.types import Block, Box, Document, Hidden, HiddenReason
 
 _OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
-_TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
 _DRAW = "{urn:oasis:names:tc:opendocument:xmlns:drawing:1.0}"
 _META = "{urn:oasis:names:tc:opendocument:xmlns:meta:1.0}"
 _DC = "{http://purl.org/dc/elements/1.1/}"
+_MATH = "{http://www.w3.org/1998/Math/MathML}"
+_HREF = "{http://www.w3.org/1999/xlink}href"
 _NOWHERE = Box(1, 0, 0, 0, 0)
 _SKIPPED = {f"{_OFFICE}annotation", f"{_OFFICE}forms", f"{TEXT}tracked-changes", f"{TEXT}sequence-decls", f"{TEXT}ruby-text"} | {
     f"{TEXT}{kind}"
     for kind in ("table-of-content", "illustration-index", "table-index", "object-index", "alphabetical-index", "user-index")
 }
-_MOST_REPEATED = 64  # spaces, columns and rows that one element may stand for and that are still written out
+_MOST_REPEATED = 64  # spaces that one element may stand for and that are still written out
 
 
 @dataclass(slots=True)
 class _Line:
     text: str = ""
     bold: bool = True
+    raised: str = ""  # the superscript at the end, until it is complete
+    formula: bool = False  # holds formulas
+    words: bool = False  # holds text besides them
     hidden: list[tuple[str, HiddenReason]] = field(default_factory=list)
     attached: list[Any] = field(default_factory=list)  # bodies of notes and text boxes
+
+    def say(self, text: str, raised: bool = False) -> None:
+        """More visible text; a superscript is told from a number that goes on where it ends."""
+        if raised:
+            self.raised += text
+            return
+        if self.raised:
+            self.text += raised_text(self.text, self.raised)
+        self.raised = ""
+        self.text += text
 
 
 def read_odt(path: Path) -> Document:
@@ -52,17 +70,21 @@ def read_odt(path: Path) -> Document:
             creator = text_of(meta, f"{_META}initial-creator") or text_of(meta, f"{_DC}creator")
             properties = Properties(text_of(meta, f"{_DC}title"), creator)
         body = _Body(package)
-        return document_of(path, list(body.flow()), properties, hidden=body.hidden)
+        flow = list(body.flow())
+        left = f"{body.left_out} embedded objects (charts, sheets) were left out; save them as files of their own" if body.left_out else ""
+        return document_of(path, flow, properties, hidden=body.hidden, warnings=[left] if left else [])
 
 
 class _Body:
-    """The text of one file, and the `hidden` text that is found in it on the way."""
+    """The text of one file, and what is found in it on the way: `hidden` text, and how many objects were `left_out`."""
 
     def __init__(self, package: Package) -> None:
+        self._package = package
         self._root = package.xml("content.xml")
         roots = [package.xml("styles.xml")] if "styles.xml" in package else []
         self._styles = OdtStyles([*roots, self._root])
         self.hidden: list[Hidden] = []
+        self.left_out = 0
 
     def flow(self) -> Iterator[Paragraph | Block]:
         """Paragraphs and tables in the order of the text, notes and boxes after the paragraph that they hang on."""
@@ -80,7 +102,7 @@ class _Body:
                 label = ""
             elif tag == f"{TEXT}list":
                 yield from self._list(child, ground, 1, "")
-            elif tag == f"{_TABLE}table":
+            elif tag == f"{TABLE}table":
                 yield from self._table(child, ground)
             elif tag == f"{TEXT}section" and child.get(f"{TEXT}display") == "none":
                 self._hide(" ".join(child.itertext()), "invisible")
@@ -113,8 +135,8 @@ class _Body:
             role, level = "heading", int(element.get(f"{TEXT}outline-level", 1))
             label = self._styles.label("Outline", level) if element.get(f"{TEXT}is-list-header") != "true" and line.text.strip() else ""
         text = line.text.replace("\t", "    ") if role == "code" else join_lines(line.text)
-        if role == "body" and label:
-            role = "item"
+        if role == "body":
+            role = "formula" if line.formula and not line.words else "item" if label else role
         yield Paragraph(f"{label} {text}" if label and text else text, role, level, line.bold and bool(text))
         yield from self._attached(line)
 
@@ -131,6 +153,7 @@ class _Body:
         name = element.get(f"{TEXT}style-name", "")
         line = _Line()
         self._walk(element, line, self._styles.look("paragraph", name), self._styles.ground("paragraph", name) or ground)
+        line.say("")
         for text, reason in line.hidden:
             self._hide(text, reason)
         return line
@@ -148,7 +171,7 @@ class _Body:
             elif tag == f"{TEXT}note":
                 line.attached += child.iterchildren(f"{TEXT}note-body")
             elif tag.startswith(_DRAW):
-                line.attached += child.iter(f"{_DRAW}text-box")
+                self._drawing(child, line)
             elif tag not in _SKIPPED:
                 self._walk(child, line, look, ground)
             self._say(child.tail, line, look, ground)
@@ -159,8 +182,23 @@ class _Body:
         if (reason := hidden_by(look, ground)) is not None:
             line.hidden.append((text, reason))
             return
-        line.text += text
+        line.say(text, look.raised is True)
+        line.words = line.words or bool(text.strip())
         line.bold = line.bold and (look.bold is True or not text.strip())
+
+    def _drawing(self, drawing: Any, line: _Line) -> None:
+        """Text boxes hang on the paragraph; a formula belongs to its text, as the part of the file that holds it says."""
+        line.attached += drawing.iter(f"{_DRAW}text-box")
+        for element in drawing.iter(f"{_DRAW}object"):
+            name = posixpath.join(posixpath.normpath(element.get(_HREF, "")), "content.xml")
+            root = self._package.xml(name) if name in self._package else next(iter(element), None)
+            if root is None or not str(root.tag).startswith(_MATH):
+                self.left_out += 1
+                continue
+            for each in list(root.iter(f"{_MATH}*")):
+                each.tag = each.tag.removeprefix(_MATH)
+            line.say(f" {formula_text(root)} ")
+            line.formula = True
 
     def _hide(self, text: str, reason: HiddenReason) -> None:
         if text.strip():
@@ -168,30 +206,26 @@ class _Body:
 
     def _table(self, table: Any, ground: str) -> Iterator[Paragraph | Block]:
         """A table as one block, then the notes, boxes and tables in its cells; one column only lays out a text."""
-        ground = self._styles.ground("table", table.get(f"{_TABLE}style-name", "")) or ground
-        rows = list(_rows(table))
+        ground = self._styles.ground("table", table.get(f"{TABLE}style-name", "")) or ground
+        rows = list(rows_of(table))
         if all(len(list(row)) == 1 for row in rows):
             for row in rows:
                 yield from self._content(row[0], self._behind(row[0], ground))
             return
         after: list[Paragraph | Block] = []
-        texts: list[list[str]] = []
-        for row in rows:
-            cells: list[str] = []
-            for cell in row:
-                text = self._cell(cell, self._behind(cell, ground), after)
-                times = int(cell.get(f"{_TABLE}number-columns-repeated", 1))
-                cells += [text] * min(times, _MOST_REPEATED)
-            texts += [cells] * (min(int(row.get(f"{_TABLE}number-rows-repeated", 1)), _MOST_REPEATED) if any(cells) else 1)
-        block = table_block(texts)
+        texts = laid_rows(rows, lambda cell: self._cell(cell, self._behind(cell, ground), after))
+        block = table_block(texts, header=header_count(rows))
         if block is not None:
             yield block
         yield from after
 
     def _behind(self, cell: Any, ground: str) -> str:
-        return self._styles.ground("table-cell", cell.get(f"{_TABLE}style-name", "")) or ground
+        return self._styles.ground("table-cell", cell.get(f"{TABLE}style-name", "")) or ground
 
     def _cell(self, cell: Any, ground: str, after: list[Paragraph | Block]) -> str:
+        if is_covered(cell):
+            self._hide(" ".join(cell.itertext()), "invisible")
+            return ""
         texts: list[str] = []
         for item in self._content(cell, ground):
             if isinstance(item, Paragraph) and item.role != "footnote":
@@ -199,12 +233,3 @@ class _Body:
             else:
                 after.append(item)
         return join_lines(" ".join(filter(None, texts)))
-
-
-def _rows(table: Any) -> Iterator[Any]:
-    """The rows of a table, also those in groups and headers; not those of tables inside it."""
-    for child in table:
-        if child.tag == f"{_TABLE}table-row":
-            yield child
-        elif child.tag in (f"{_TABLE}table-header-rows", f"{_TABLE}table-row-group", f"{_TABLE}table-rows"):
-            yield from _rows(child)

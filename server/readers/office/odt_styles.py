@@ -18,6 +18,7 @@ _LONGEST_CHAIN = 20  # styles based on each other; more is a circle
 _ENCODED = re.compile(r"_([0-9a-f]{2})_")
 _POINTS = {"pt": 1.0, "in": 72.0, "cm": 28.35, "mm": 2.835, "px": 0.75}
 _SIZE = re.compile(r"([\d.]+)(pt|in|cm|mm|px)")
+_RAISED = re.compile(r"super\b|0*[1-9.]")  # "super 58%", "33% 58%"; "sub" and "-33% 58%" are lowered
 _FORMATS = {"1": "decimal", "a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman", "": "none"}
 
 
@@ -109,6 +110,7 @@ def colour_of(value: str | None) -> str | None:
 def _look_of(properties: Any) -> Look:
     display, weight = properties.get(f"{TEXT}display"), properties.get(f"{FO}font-weight")
     automatic = properties.get(f"{STYLE}use-window-font-color") == "true"
+    place = properties.get(f"{STYLE}text-position")
     size = _SIZE.fullmatch(properties.get(f"{FO}font-size", ""))
     return Look(
         vanish=None if display is None else display == "none",
@@ -116,6 +118,7 @@ def _look_of(properties: Any) -> Look:
         colour="" if automatic else colour_of(properties.get(f"{FO}color")),
         shade=colour_of(properties.get(f"{FO}background-color")),
         size_pt=float(size[1]) * _POINTS[size[2]] if size else None,
+        raised=None if place is None else _RAISED.match(place) is not None,
     )
 
 

@@ -10,7 +10,7 @@ import datetime
 import functools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ from server.language import language_of
 from server.readers.office.container import opened
 from server.readers.office.identity import is_title
 from server.readers.office.package import Package
+from server.readers.office.sheet_merges import Merges
 from server.readers.rows import number_text, one_line, row_blocks
+from server.readers.table_header import Row
 from server.types import Document, Section
 
 _COLUMNS = 16_384  # of a sheet, by the format
@@ -27,6 +29,7 @@ MAX_CHARACTERS = 200 * 2**20  # of all cells; a bomb refers to one long text man
 _REL_ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 _QUOTED = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]')
 _EAST_ASIAN_DATES = frozenset((*range(27, 37), *range(50, 59)))  # built-in formats of Chinese, Japanese and Korean Excel
+_ZEROS = re.compile(r"0{2,30}")  # a format that shows numbers with zeros in front
 _COLUMN = re.compile(r"[A-Z]{1,3}")
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")  # how the format writes characters that XML cannot
 
@@ -36,7 +39,7 @@ class Sheet:
     """A sheet's name and its rows of cells, "" where empty; they are read while being taken."""
 
     name: str
-    rows: Iterator[Sequence[str]]
+    rows: Iterator[Row]
 
 
 @dataclass(slots=True)
@@ -44,8 +47,9 @@ class _Book:
     """What the cells of all sheets need: the shared texts, the kind of each cell style, the first day, and what was missing."""
 
     texts: list[str]
-    styles: list[str]  # "date", "duration", "percent" or ""
+    styles: list[str]  # "date", "duration", "percent", "000" for three digits at least, or ""
     epoch: datetime.datetime
+    hidden: list[str] = field(default_factory=list)  # a line for each sheet with hidden rows or columns
     formulas: int = 0  # without a stored result
     characters: int = 0
 
@@ -70,17 +74,18 @@ def read_xlsx(path: Path) -> Document:
             if sheet.get("state", "visible") != "visible":
                 hidden.append(sheet.get("name", ""))
             else:
-                visible.append(Sheet(sheet.get("name", ""), _rows(package, part.name, book)))
+                visible.append(Sheet(sheet.get("name", ""), _rows(package, part.name, sheet.get("name", ""), book)))
         title, _ = package.core()
-        document = sheets_document(path, title, visible, hidden)
+        document = sheets_document(path, title, visible, hidden, book.hidden)
     if not book.formulas:
         return document
     warning = f"{book.formulas} formulas have no stored result and were left out; open the file in Excel or LibreOffice and save it"
     return replace(document, warnings=(*document.warnings, warning))
 
 
-def sheets_document(path: Path, title: str, visible: Sequence[Sheet], hidden: Sequence[str]) -> Document:
-    """The document of a workbook's sheets; `hidden` are the names of those left out. Raises Unreadable when there is no text."""
+def sheets_document(path: Path, title: str, visible: Sequence[Sheet], hidden: Sequence[str], unseen: Sequence[str] = ()) -> Document:
+    """The document of a workbook's sheets. `hidden` are the names of those left out; `unseen`, filled while the rows are taken, holds
+    a line for each sheet with hidden rows or columns. Raises Unreadable when there is no text."""
     sections: list[Section] = []
     for sheet in visible:
         try:
@@ -90,10 +95,11 @@ def sheets_document(path: Path, title: str, visible: Sequence[Sheet], hidden: Se
         if blocks:
             sections.append(Section(1, (one_line(sheet.name) or path.stem,), 1, blocks))
     if not sections:
-        raise Unreadable(f"the workbook holds no text{' but on hidden sheets; show them and save it again' if hidden else ''}")
+        place = " but on hidden sheets; show them" if hidden else " but in hidden rows and columns; show them" if unseen else ""
+        raise Unreadable(f"the workbook holds no text{place}{' and save it again' if place else ''}")
     warnings = (f"hidden sheets were left out: {', '.join(hidden)}",) if hidden else ()
     sample = "\n".join(block.text for section in sections for block in section.blocks[:200])
-    return Document(title if is_title(title) else path.stem, 1, language_of(sample), tuple(sections), warnings)
+    return Document(title if is_title(title) else path.stem, 1, language_of(sample), tuple(sections), (*warnings, *unseen))
 
 
 def date_text(serial: float, epoch: datetime.datetime, *, duration: bool = False) -> str:
@@ -110,13 +116,22 @@ def date_text(serial: float, epoch: datetime.datetime, *, duration: bool = False
     return moment.isoformat(" ").removesuffix(" 00:00:00") if isinstance(moment, datetime.datetime) else str(moment.isoformat())
 
 
-def _rows(package: Package, name: str, book: _Book) -> Iterator[list[str]]:
-    """The rows of a sheet in order, one empty row where numbers are skipped; cells without content are not looked at."""
+def _rows(package: Package, part: str, sheet: str, book: _Book) -> Iterator[Row]:
+    """The visible rows of a sheet in order, one empty row where numbers are skipped; cells without content are not looked at."""
     from lxml import etree
 
     filled = etree.XPath("*[*]")
+    with package.open(part) as stream:
+        merges = Merges(stream)
     expected = 1
-    for row in _elements(package, name, "row"):
+    unseen_rows = 0
+    hidden: set[int] = set()  # columns
+    unseen_columns: set[int] = set()  # those of them that hold text
+    for row in _elements(package, part, "row", "col"):
+        if row.tag.endswith("}col"):
+            if _is_hidden(row):
+                hidden.update(range(int(row.get("min", 1)) - 1, min(int(row.get("max", 1)), _COLUMNS)))
+            continue
         number = int(row.get("r", expected))
         if number > expected:
             yield []
@@ -127,16 +142,32 @@ def _rows(package: Package, name: str, book: _Book) -> Iterator[list[str]]:
                 reference = cell.get("r")
                 place = _column(reference.rstrip("0123456789")) if reference else len(cells)
                 cells += [""] * (place + 1 - len(cells))
+                if place in hidden:
+                    unseen_columns.add(place)
+                    text = ""
                 cells[place] = text
-        yield cells
+        laid = merges.laid(number, cells)
+        if _is_hidden(row):
+            unseen_rows += any(cells)
+        else:
+            yield laid
+    unseen = ((unseen_rows, "rows"), (len(unseen_columns), "columns"))
+    if any(count for count, _ in unseen):
+        book.hidden.append(f"sheet {sheet!r}: hidden {' and '.join(f'{kind} ({count})' for count, kind in unseen if count)} were left out")
 
 
-def _elements(package: Package, name: str, tag: str) -> Iterator[Any]:
-    """The elements with this tag, one by one, each forgotten when the next is asked for."""
+def _is_hidden(element: Any) -> bool:
+    return element.get("hidden") in ("1", "true")
+
+
+def _elements(package: Package, name: str, *tags: str) -> Iterator[Any]:
+    """The elements with these tags, one by one, each forgotten when the next is asked for."""
     from lxml import etree
 
     with package.open(name) as stream:
-        for _, element in etree.iterparse(stream, tag=f"{{*}}{tag}", resolve_entities=False, no_network=True, load_dtd=False):
+        for _, element in etree.iterparse(
+            stream, tag=[f"{{*}}{tag}" for tag in tags], resolve_entities=False, no_network=True, load_dtd=False
+        ):
             yield element
             element.clear()
             while element.getprevious() is not None:
@@ -177,6 +208,8 @@ def _number(value: str, book: _Book, style: int) -> str:
     kind = book.styles[style] if style < len(book.styles) else ""
     if kind == "percent":
         return f"{number_text(number * 100)}%"
+    if kind[:1] == "0":
+        return number_text(number).zfill(len(kind)) if number.is_integer() else number_text(number)
     return date_text(number, book.epoch, duration=kind == "duration") if kind else number_text(number)
 
 
@@ -226,6 +259,8 @@ def _styles(package: Package, main: str) -> list[str]:
     for style in root.iterfind("{*}cellXfs/{*}xf"):
         number = int(style.get("numFmtId", 0))
         code = codes.get(number, "yyyy-mm-dd" if number in _EAST_ASIAN_DATES else "General")
+        bare = _QUOTED.sub("", code)
         duration = "duration" if is_timedelta_format(code) else "date"
-        kinds.append("percent" if "%" in _QUOTED.sub("", code) else duration if is_date_format(code) else "")
+        zeros = _ZEROS.fullmatch(bare.partition(";")[0])
+        kinds.append("percent" if "%" in bare else duration if is_date_format(code) else zeros[0] if zeros else "")
     return kinds

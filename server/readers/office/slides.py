@@ -9,17 +9,21 @@ from typing import Any
 
 from server.readers import assembly
 from server.readers.headings import Outline
+from server.readers.office.charts import chart_blocks
 from server.readers.office.container import opened
 from server.readers.office.identity import identity_of, is_title
 from server.readers.office.package import parse
 from server.readers.office.text import join_lines
-from server.readers.rows import named, number_text, one_line, table_block
+from server.readers.raised import raised_text
+from server.readers.rows import one_line, table_block
+from server.readers.table_header import Merged, are_pairs
 from server.types import Block, Box, Document, Hidden
 
 _EMU_PER_PT = 12_700
 _ROW_SHARE = 0.03  # of the slide's height: shapes whose tops differ less stand in one row
 _FURNITURE = ("DATE", "FOOTER", "HEADER", "SLIDE_NUMBER")
 _REL = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
+_DRAWING = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 _LISTED = 20  # numbers of slides that a warning names
 
 
@@ -50,7 +54,7 @@ def _document(path: Path, presentation: Any) -> Document:
         title, blocks = reader.title(), list(reader.blocks())
         hidden += reader.hidden
         first = first or title
-        outline.open(1, title or f"Slide {number}", number)
+        outline.open(1, title or f"Slide {number}", number, "printed" if title else "made up")
         for block in blocks or ([Block("paragraph", title, number)] if title else []):
             outline.add(block)
         if not blocks and not title:
@@ -105,13 +109,10 @@ class _Slide:
             ):
                 yield from (Block("paragraph", text, self._number) for text in _paragraphs(shape.text_frame))
         elif getattr(shape, "has_table", False):
-            rows = [[join_lines(cell.text.replace("\v", "\n")) for cell in row.cells] for row in shape.table.rows]
-            if (block := table_block(rows, self._number)) is not None:
+            if (block := _table(shape.table, self._number)) is not None:
                 yield block
         elif getattr(shape, "has_chart", False):
-            names, *rows = _chart_rows(parse(shape.chart_part.blob))
-            if rows:
-                yield Block("table", "\n".join(named(names, row) for row in rows), self._number)
+            yield from chart_blocks(parse(shape.chart_part.blob), self._number)
         else:
             yield from self._diagram(shape)
 
@@ -149,36 +150,49 @@ class _Slide:
             self.hidden.append(Hidden(text, reason, box))
 
 
+def _table(table: Any, number: int) -> Block | None:
+    """The table as a block; a cell merged with those below stands in each of its rows.
+
+    Its first row is the header where it is formatted as one, which PowerPoint does unasked: a form is a form all the same.
+    """
+    rows: list[Merged] = []
+    hanging: dict[int, tuple[int, str]] = {}  # column -> last row, text
+    for at, row in enumerate(table.rows):
+        cells: list[str] = []
+        wide: dict[int, int] = {}
+        hung: list[int] = []
+        for place, cell in enumerate(row.cells):
+            text = join_lines("\n".join(_paragraphs(cell.text_frame)))
+            last, above = hanging.get(place, (-1, ""))
+            if cell.is_spanned and at <= last:
+                text = above
+                hung.append(place)
+            elif cell.is_merge_origin:
+                hanging[place] = (at + cell.span_height - 1, text)
+                if cell.span_width > 1:
+                    wide[place] = cell.span_width
+            cells.append(text)
+        rows.append(Merged(cells, wide, hung))
+    return table_block(rows, number, header=int(table.first_row and not are_pairs(rows)))
+
+
 def _paragraphs(frame: Any) -> list[str]:
-    texts = (join_lines(paragraph.text.replace("\v", "\n")) for paragraph in frame.paragraphs)
+    texts = (join_lines(_said(paragraph._p)) for paragraph in frame.paragraphs)
     return [text for text in texts if text]
 
 
-def _chart_rows(root: Any) -> list[list[str]]:
-    """What a chart shows as a table: the names of its series, then a row for each category."""
-    series = list(root.iter("{*}ser"))
-    names = ["", *(_first_value(one.find("{*}tx")) for one in series)]
-    categories: dict[str, str] = {}
-    values = [_points(one.find("{*}val"), one.find("{*}yVal")) for one in series]
-    for one in series:
-        categories |= _points(one.find("{*}cat"), one.find("{*}xVal"))
-    places = list(dict.fromkeys(place for points in (categories, *values) for place in points))
-    return [names, *([categories.get(place, ""), *(points.get(place, "") for points in values)] for place in places)]
-
-
-def _points(*sources: Any) -> dict[str, str]:
-    """The cached values of a chart's data by their place."""
-    source = next((source for source in sources if source is not None), None)
-    return {} if source is None else {point.get("idx", ""): _first_value(point) for point in source.iter("{*}pt")}
-
-
-def _first_value(element: Any) -> str:
-    value = None if element is None else next(element.iter("{*}v"), None)
-    text = "" if value is None else one_line(value.text or "")
-    try:
-        return number_text(float(text))
-    except ValueError:
-        return text
+def _said(paragraph: Any) -> str:
+    """The text of a paragraph with its powers marked; python-pptx gives 10⁵ as 105."""
+    text = raised = ""
+    for child in paragraph:
+        properties = child.find(f"{_DRAWING}rPr")
+        said = "\n" if child.tag == f"{_DRAWING}br" else "".join(part.text or "" for part in child.iterchildren(f"{_DRAWING}t"))
+        if properties is not None and not (properties.get("baseline") or "0").startswith(("0", "-")):
+            raised += said
+        elif said:
+            text += raised_text(text, raised) + said
+            raised = ""
+    return text + raised_text(text, raised)
 
 
 def _top(shape: Any) -> int:

@@ -57,19 +57,20 @@ def document_of(
     items = list(_joined_code(flow))
     styled = any(isinstance(item, Paragraph) and item.role == "heading" for item in items)
     outline = Outline()
-    title = first_heading = ""
+    title = ""
     for item in items:
         if not isinstance(item, Paragraph):
             outline.add(item)
         elif level := _level(item, styled):
-            outline.open(level, item.text, 1)
-            first_heading = first_heading or item.text
+            outline.open(level, item.text, 1, "printed" if item.role == "heading" else "guessed")
         else:
             if item.role == "title":
                 title = title or item.text
             outline.add(Block(_kind(item), item.text, 1))
-    own = [block for section in outline.sections() for block in section.blocks if not any(map(REFERENCES.match, section.path))]
-    if not own and not hidden:
+    sections = outline.sections()
+    own = [block for section in sections for block in section.blocks if not any(map(REFERENCES.match, section.path))]
+    first_heading = next((section.path[-1] for section in sections if section.path), "")
+    if not own and not outline.leaves() and not hidden:
         raise Unreadable("the document holds no text; if it holds pictures of pages, save it as PDF and add that")
     title = title or (properties.title if is_title(properties.title) else first_heading) or path.stem
     identity = identity_of(properties.title, properties.creator, own)

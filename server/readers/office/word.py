@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from server.readers.office.charts import chart_blocks
 from server.readers.office.container import opened
 from server.readers.office.look import UNKNOWN, WHITE
 from server.readers.office.package import Package
@@ -17,11 +18,11 @@ from server.readers.office.text import Paragraph, Properties, Role, document_of,
 from server.readers.office.word_numbering import Numbering
 from server.readers.office.word_runs import Line, Runs
 from server.readers.office.word_styles import Styles, W, level_of, shade_of
+from server.readers.office.word_tables import CONTAINERS, cells_of, header_count, laid_rows, rows_of
 from server.readers.rows import table_block
 from server.types import Block, Box, Document, Hidden
 
 _NOWHERE = Box(1, 0, 0, 0, 0)
-_CONTAINERS = frozenset(f"{W}{tag}" for tag in ("sdt", "sdtContent", "customXml", "ins", "moveTo", "smartTag"))
 _CONTENTS = ("Table of Contents", "Table of Figures")
 
 
@@ -42,6 +43,7 @@ class _Body:
 
     def __init__(self, package: Package) -> None:
         main = package.first("officeDocument")
+        self._package, self._parts = package, package.related(main)
         self._root = package.xml(main)
         self._styles = Styles(_part(package, "styles", main))
         self._numbering = Numbering(_part(package, "numbering", main))
@@ -69,7 +71,7 @@ class _Body:
                 yield from self._paragraph(child, ground)
             elif child.tag == f"{W}tbl":
                 yield from self._table(child, ground)
-            elif child.tag in _CONTAINERS and not _is_contents(child):
+            elif child.tag in CONTAINERS and not _is_contents(child):
                 yield from self._content(child, ground)
 
     def _paragraph(self, element: Any, ground: str, role: Role | None = None) -> Iterator[Paragraph | Block]:
@@ -95,6 +97,9 @@ class _Body:
         return line
 
     def _attached(self, line: Line) -> Iterator[Paragraph | Block]:
+        for name in line.charts:
+            part = self._parts.get(name)
+            yield from () if part is None else chart_blocks(self._package.xml(part.name))
         for box in line.boxes:
             yield from self._content(box, UNKNOWN)
         for key in line.notes:
@@ -112,29 +117,36 @@ class _Body:
         return self._numbering.label(number, level)
 
     def _table(self, table: Any, ground: str) -> Iterator[Paragraph | Block]:
-        """A table as one block, then what hangs on its cells and the tables inside them; one column only lays out a text."""
+        """A table as one block, then what hangs on its cells and the tables inside them; one that only lays out a text is read as such."""
         styled = table.find(f"{W}tblPr/{W}tblStyle") is not None
         ground = shade_of(table.find(f"{W}tblPr")) or (UNKNOWN if styled else ground)
-        rows = [list(_inside(row, "tc")) for row in _inside(table, "tr") if row.find(f"{W}trPr/{W}del") is None]
-        if all(len(cells) == 1 for cells in rows):
-            for cells in rows:
-                yield from self._content(cells[0], shade_of(cells[0].find(f"{W}tcPr")) or ground)
+        rows = rows_of(table)
+        if all(len(cells_of(row)) == 1 for row in rows) or self._is_layout(table, rows):
+            for cell in (cell for row in rows for cell in cells_of(row)):
+                yield from self._content(cell, shade_of(cell.find(f"{W}tcPr")) or ground)
             return
         after: list[Paragraph | Block] = []
-        texts: list[list[str]] = []
-        grouped = any(_span(cell) > 1 for cell in rows[0])
-        for cells in rows:
-            texts.append([])
-            for cell in cells:
-                place = len(texts[-1])
-                text = self._cell(cell, shade_of(cell.find(f"{W}tcPr")) or ground, after)
-                if _continues(cell) and len(texts) > 1 and place < len(texts[-2]) and not (grouped and len(texts) == 2):
-                    text = text or texts[-2][place]
-                texts[-1] += [text, *[""] * (_span(cell) - 1)]
-        block = table_block(texts)
+        texts = laid_rows(rows, lambda cell: self._cell(cell, shade_of(cell.find(f"{W}tcPr")) or ground, after))
+        block = table_block(texts, header=header_count(rows))
         if block is not None:
             yield block
         yield from after
+
+    def _is_layout(self, table: Any, rows: list[Any]) -> bool:
+        """Whether columns of a page are made of a table: one row, or none with borders, and a heading over text inside a cell."""
+        borders = table.find(f"{W}tblPr/{W}tblBorders")
+        styled = table.find(f"{W}tblPr/{W}tblStyle") is not None
+        framed = styled if borders is None else any(each.get(f"{W}val") not in ("none", "nil") for each in borders)
+        return (len(rows) == 1 or not framed) and any(self._holds_section(cell) for row in rows for cell in cells_of(row))
+
+    def _holds_section(self, cell: Any) -> bool:
+        filled = [element for element in _blocks_of(cell) if any(text.strip() for text in element.itertext())]
+        return any(element.tag == f"{W}p" and self._is_heading(element) for element in filled[:-1])
+
+    def _is_heading(self, paragraph: Any) -> bool:
+        properties = paragraph.find(f"{W}pPr")
+        level = level_of(properties)
+        return bool(level) if level is not None else self._styles.style(_value(properties, "pStyle")).role == "heading"
 
     def _cell(self, cell: Any, ground: str, after: list[Paragraph | Block]) -> str:
         texts: list[str] = []
@@ -154,33 +166,13 @@ def _blocks_of(parent: Any) -> Iterator[Any]:
     for child in parent:
         if child.tag in (f"{W}p", f"{W}tbl"):
             yield child
-        elif child.tag in _CONTAINERS:
+        elif child.tag in CONTAINERS:
             yield from _blocks_of(child)
-
-
-def _inside(parent: Any, tag: str) -> Iterator[Any]:
-    """The rows of a table or the cells of a row, also those inside controls and changes."""
-    for child in parent:
-        if child.tag == f"{W}{tag}":
-            yield child
-        elif child.tag in _CONTAINERS:
-            yield from _inside(child, tag)
 
 
 def _is_contents(control: Any) -> bool:
     gallery = control.find(f"{W}sdtPr/{W}docPartObj/{W}docPartGallery")
     return gallery is not None and gallery.get(f"{W}val") in _CONTENTS
-
-
-def _span(cell: Any) -> int:
-    """Columns that a cell takes."""
-    return min(max(1, int(_value(cell.find(f"{W}tcPr"), "gridSpan") or 1)), 64)
-
-
-def _continues(cell: Any) -> bool:
-    """Whether a cell is merged with the one above."""
-    merge = cell.find(f"{W}tcPr/{W}vMerge")
-    return merge is not None and merge.get(f"{W}val", "continue") == "continue"
 
 
 def _value(properties: Any, tag: str) -> str | None:

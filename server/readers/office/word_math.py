@@ -27,6 +27,14 @@ def math_text(element: Any) -> str:
         return f"{sign or said('e')}{'_' + _grouped(below) if below else ''}{'^' + _grouped(above) if above else ''}" + (
             f" {said('e')}" if sign else ""
         )
+    if tag in ("limLow", "limUpp"):
+        return f"{said('e')}{'_' if tag == 'limLow' else '^'}{_grouped(said('lim'))}"
+    if tag == "sPre":
+        return f"_{_grouped(said('sub'))}^{_grouped(said('sup'))}{said('e')}"
+    if tag in ("acc", "bar"):
+        return _marked(said("e"), _accent(tag, part.get(f"{tag}Pr")))
+    if tag == "func":
+        return f"{said('fName')} {said('e')}"
     if tag == "rad":
         return f"{said('deg')}√{_grouped(said('e'))}"
     if tag == "d":
@@ -37,6 +45,17 @@ def math_text(element: Any) -> str:
     if tag == "mr":
         return ", ".join(map(math_text, element))
     return "".join(math_text(child) for child in element if isinstance(child.tag, str))
+
+
+def _accent(tag: str, properties: Any) -> str:
+    """The combining mark of an accent, or of a bar, which stands below where nothing says otherwise."""
+    if tag == "acc":
+        return _character(properties, "chr", "\u0302")
+    return "\u0304" if _character(properties, "pos", "bot") == "top" else "\u0332"
+
+
+def _marked(text: str, mark: str) -> str:
+    return f"{text}{mark}" if len(text) <= 1 else f"({text}){mark}"
 
 
 def _grouped(text: str) -> str:

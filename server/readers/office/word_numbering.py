@@ -32,12 +32,18 @@ class Numbering:
         self._counts: dict[str, dict[int, int]] = {}
         if root is None:
             return
+        styled: dict[str, str] = {}  # name of a list style -> the list that defines it
+        links: dict[str, str] = {}  # a list -> the name of the list style that it takes its levels from
         for abstract in root.iterchildren(f"{W}abstractNum"):
             levels = {int(level.get(f"{W}ilvl", 0)): _level(level) for level in abstract.iterchildren(f"{W}lvl")}
-            self._levels[abstract.get(f"{W}abstractNumId", "")] = levels
+            name = abstract.get(f"{W}abstractNumId", "")
+            self._levels[name] = levels
+            styled[_value(abstract, "styleLink", "")] = name
+            links[name] = _value(abstract, "numStyleLink", "")
         for number in root.iterchildren(f"{W}num"):
             identifier = number.get(f"{W}numId", "")
-            self._lists[identifier] = _value(number, "abstractNumId", "")
+            own = _value(number, "abstractNumId", "")
+            self._lists[identifier] = styled.get(links.get(own) or "-", own)
             for override in number.iterchildren(f"{W}lvlOverride"):
                 if start := _value(override, "startOverride", ""):
                     self._restarts[identifier, int(override.get(f"{W}ilvl", 0))] = int(start)

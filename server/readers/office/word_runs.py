@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from server.readers.office.look import Look, hidden_by
+from server.readers.office.symbols import shown_text, symbol_text
 from server.readers.office.word_math import M, math_text
 from server.readers.office.word_styles import Styles, W, look_of
+from server.readers.raised import raised_text
 from server.types import HiddenReason
 
 _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
@@ -15,23 +18,38 @@ _SKIPPED = frozenset(
     f"{W}{tag}" for tag in ("del", "moveFrom", "pPr", "rPr", "instrText", "delText", "delInstrText", "rt", "sdtPr", "tblPr", "fldData")
 )
 _SIGNS = {f"{W}tab": "\t", f"{W}br": "\n", f"{W}cr": "\n", f"{W}noBreakHyphen": "-"}
-_SYMBOLS = {  # the Symbol font by code, as far as papers use it
-    **dict(zip(range(0x41, 0x5B), "ΑΒΧΔΕΦΓΗΙϑΚΛΜΝΟΠΘΡΣΤΥςΩΞΨΖ", strict=True)),
-    **dict(zip(range(0x61, 0x7B), "αβχδεφγηιϕκλμνοπθρστυϖωξψζ", strict=True)),
-    **dict(zip(b"\x2b\x2d\xa3\xa5\xae\xb0\xb1\xb3\xb4\xb6\xb7\xb9\xba\xbb\xce\xd6\xd7\xe5\xf2", "+−≤∞→°±≥×∂·≠≡≈∈√·∑∫", strict=True)),
-}
+_CHART = "{http://schemas.openxmlformats.org/drawingml/2006/chart}chart"
+_REL = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 
 
 @dataclass(slots=True)
 class Line:
-    """What one paragraph holds. `hidden` are stretches with their reasons; `notes` are (kind, id) of foot- and endnotes."""
+    """What one paragraph holds. `hidden` are stretches with their reasons; `notes` are (kind, id) of foot- and endnotes, `charts` the
+    ids of their relationships.
+    """
 
     text: str = ""
     hidden: list[tuple[str, HiddenReason]] = field(default_factory=list)
     notes: list[tuple[str, str]] = field(default_factory=list)
     boxes: list[Any] = field(default_factory=list)
+    charts: list[str] = field(default_factory=list)
     formula: bool = False  # nothing but formulas
     bold: bool = True
+    raised: str = ""  # the superscript at the end, until it is complete
+
+    def say(self, text: str, raised: bool = False) -> None:
+        """More visible text."""
+        if raised:
+            self.raised += text
+        elif text:
+            self.end_raised()
+            self.text += text
+
+    def end_raised(self) -> None:
+        """What is raised ends here: a power is told from a number that goes on."""
+        if self.raised:
+            self.text += raised_text(self.text, self.raised)
+        self.raised = ""
 
 
 class Runs:
@@ -44,6 +62,7 @@ class Runs:
         """The content of a paragraph whose style looks like `look`, on a ground of this colour (or UNKNOWN)."""
         line = Line()
         self._walk(paragraph, line, look, ground)
+        line.end_raised()
         parts = [child for child in paragraph if child.tag not in _SKIPPED]
         line.formula = bool(line.text.strip()) and all(child.tag in (f"{M}oMath", f"{M}oMathPara") for child in parts if len(child))
         line.bold = line.bold and bool(line.text.strip())
@@ -57,7 +76,7 @@ class Runs:
             if tag == f"{W}r":
                 self._run(child, line, look, ground)
             elif tag in (f"{M}oMath", f"{M}oMathPara"):
-                line.text += math_text(child)
+                line.say(math_text(child))
             elif tag == f"{_MC}AlternateContent":
                 self._walk(_chosen(child), line, look, ground)
             else:
@@ -69,10 +88,10 @@ class Runs:
             named = properties.find(f"{W}rStyle")
             own = look_of(properties)
             look = own.over(look if named is None else self._styles.look(named.get(f"{W}val", "")).over(look))
-        text = self._text(run, line)
+        text = shown_text(self._text(run, line), _font(properties))
         reason = hidden_by(look, ground)
         if reason is None:
-            line.text += text
+            line.say(text, look.raised is True)
             line.bold = line.bold and (look.bold is True or not text.strip())
         elif line.hidden and line.hidden[-1][1] == reason:
             line.hidden[-1] = (line.hidden[-1][0] + text, reason)
@@ -88,7 +107,7 @@ class Runs:
             elif tag in _SIGNS:
                 text += _SIGNS[tag]
             elif tag == f"{W}sym":
-                text += _symbol(child)
+                text += symbol_text(int(child.get(f"{W}char", "0"), 16), child.get(f"{W}font", ""))
             elif tag in (f"{W}footnoteReference", f"{W}endnoteReference"):
                 line.notes.append((tag.removeprefix(W).removesuffix("Reference"), child.get(f"{W}id", "")))
             elif tag == f"{_MC}AlternateContent":
@@ -96,7 +115,11 @@ class Runs:
             elif tag == f"{W}ruby":
                 text += "".join(self._text(base, line) for base in child.iterfind(f"{W}rubyBase/{W}r"))
             elif tag not in _SKIPPED:
-                line.boxes += child.iter(f"{W}txbxContent")
+                for element in _outermost(child):
+                    if element.tag == _CHART:
+                        line.charts.append(element.get(f"{_REL}id", ""))
+                    else:
+                        line.boxes.append(element)
         return text
 
 
@@ -105,8 +128,19 @@ def _chosen(alternatives: Any) -> Any:
     return next((child for child in alternatives if child.tag == f"{_MC}Choice"), alternatives)
 
 
-def _symbol(element: Any) -> str:
-    code = int(element.get(f"{W}char", "0"), 16)
-    if element.get(f"{W}font") == "Symbol":
-        return _SYMBOLS.get(code & 0xFF, "\ufffd")
-    return "\ufffd" if 0xE000 <= code <= 0xF8FF or not code else chr(code)
+def _outermost(drawing: Any) -> Iterator[Any]:
+    """The text boxes and charts in a drawing; boxes inside boxes are met again when the outer one is read."""
+    waiting = [drawing]
+    while waiting:
+        element = waiting.pop()
+        if element.tag in (f"{W}txbxContent", _CHART):
+            yield element
+        elif element.tag == f"{_MC}AlternateContent":
+            waiting += [_chosen(element)] if len(element) else []
+        else:
+            waiting += reversed(element)
+
+
+def _font(properties: Any) -> str:
+    fonts = None if properties is None else properties.find(f"{W}rFonts")
+    return "" if fonts is None else fonts.get(f"{W}ascii") or fonts.get(f"{W}hAnsi") or ""

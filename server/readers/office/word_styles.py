@@ -76,8 +76,9 @@ class Styles:
                 role, level = ("heading", outline) if outline else ("body", 0)
                 break
         shade = next(filter(None, (shade_of(element.find(f"{W}pPr")) for element in chain)), None)
-        contents = bool(names) and _CONTENTS.fullmatch(names[0].strip()) is not None
-        return Style(role, level, contents, self._numbering(chain), self.look(identifier).over(self._base), shade)
+        return Style(
+            role, level, bool(names) and is_contents(names[0]), self._numbering(chain), self.look(identifier).over(self._base), shade
+        )
 
     def _numbering(self, chain: list[Any]) -> tuple[str, int]:
         number, level = "", None
@@ -107,7 +108,7 @@ def look_of(properties: Any) -> Look:
     """What the run properties of one element say."""
     if properties is None:
         return Look()
-    colour, size, highlight = (_value(properties, tag) for tag in ("color", "sz", "highlight"))
+    colour, size, highlight, place = (_value(properties, tag) for tag in ("color", "sz", "highlight", "vertAlign"))
     shade = shade_of(properties)
     return Look(
         vanish=_switch(properties, "vanish"),
@@ -115,6 +116,7 @@ def look_of(properties: Any) -> Look:
         colour=colour.upper() if colour and colour != "auto" else "" if colour else None,
         shade=shade if not highlight or highlight == "none" else "highlight",
         size_pt=float(size) / 2 if size else None,
+        raised=None if place is None else place == "superscript",
     )
 
 
@@ -142,6 +144,11 @@ def role_of(names: list[str]) -> tuple[Role, int]:
             if pattern.fullmatch(name.strip()):
                 return role, 0
     return "body", 0
+
+
+def is_contents(name: str) -> bool:
+    """Whether a style of this name is for the lines of a table of contents."""
+    return _CONTENTS.fullmatch(name.strip()) is not None
 
 
 def _value(properties: Any, tag: str) -> str | None:

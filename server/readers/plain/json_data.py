@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,15 @@ _TITLES = ("title", "name", "标题", "题目", "名称")
 
 
 def read_json(path: Path) -> Document:
-    """A JSON file. Raises Unreadable with line and column when it is not valid, or nested too deeply."""
+    """A JSON file; one with a value on each line is read as .jsonl is. Raises Unreadable with line and column when it is not valid,
+    or nested too deeply.
+    """
     text, warnings = read_decoded(path)
     try:
         value = loaded(text)
     except ValueError as exc:
+        if _is_value_a_line(text):
+            return _lines_document(path, text, warnings)
         raise Unreadable(f"this is no valid JSON: {exc}; repair it, or save it as .txt to have it read as plain text") from exc
     outline = Outline()
     try:
@@ -41,9 +46,21 @@ def read_json(path: Path) -> Document:
 
 def read_jsonl(path: Path) -> Document:
     """A file with one JSON value a line, each a block; bad lines are left out and named. Raises Unreadable when all are bad."""
-    text, warnings = read_decoded(path)
+    return _lines_document(path, *read_decoded(path))
+
+
+def _is_value_a_line(text: str) -> bool:
+    """Whether the first two lines that are not blank are objects or lists, each whole."""
+    lines = (line for line in text.split("\n") if line.strip())
+    try:
+        return len([loaded(line) for line in islice(lines, 2) if line.lstrip("\ufeff \t")[:1] in "{["]) == 2
+    except (ValueError, Unreadable):
+        return False
+
+
+def _lines_document(path: Path, text: str, warnings: list[str]) -> Document:
     outline = Outline()
-    outline.open(1, path.stem, 1)
+    outline.open(1, path.stem, 1, "made up")
     bad: list[str] = []
     count = 0
     for number, line in enumerate(text.split("\n"), 1):
@@ -84,10 +101,10 @@ def add_tree(outline: Outline, value: Any, name: str) -> None:
     _add_fields(outline, [(key, inner) for key, inner in value.items() if not isinstance(inner, dict | list)], name)
     for key, inner in value.items():
         if isinstance(inner, dict):
-            outline.open(1, key[:200] or "…", 1)
+            outline.open(1, key[:200] or "…", 1, "made up")
             _add_object(outline, inner, 2)
         elif isinstance(inner, list):
-            outline.open(1, key[:200] or "…", 1)
+            outline.open(1, key[:200] or "…", 1, "made up")
             _add_list(outline, inner)
 
 
@@ -96,21 +113,20 @@ def _add_object(outline: Outline, value: dict[str, Any], level: int) -> None:
     tables = {key: inner for key, inner in value.items() if isinstance(inner, list) and any(isinstance(entry, dict) for entry in inner)}
     _add_fields(outline, list(_leaves({key: inner for key, inner in value.items() if key not in tables}, ())), "")
     for key, inner in tables.items():
-        outline.open(level, key[:200] or "…", 1)
+        outline.open(level, key[:200] or "…", 1, "made up")
         _add_list(outline, inner)
 
 
 def _add_list(outline: Outline, entries: list[Any]) -> None:
-    """Objects as table rows; plain values as one line each."""
+    """Objects as table rows, plain values that follow each other in one line, long ones as one line each; in their order."""
     if len(entries) > MAX_ROWS:
         raise Unreadable(f"the file has a list of more than {MAX_ROWS} entries; split it into smaller files")
-    for entry in entries:
-        if isinstance(entry, dict | list) and (row := _row(entry)):
-            outline.add(Block("table", row, 1))
-    plain = [_plain(entry) for entry in entries if not isinstance(entry, dict | list)]
-    for text in plain if sum(map(len, plain)) > _LONG else [", ".join(filter(None, plain))]:
-        if text:
-            outline.add(Block("paragraph", text, 1))
+    for is_inner, group in groupby(entries, key=lambda entry: isinstance(entry, dict | list)):
+        texts = list(map(_row if is_inner else _plain, group))
+        if not is_inner and sum(map(len, texts)) <= _LONG:
+            texts = [", ".join(filter(None, texts))]
+        for text in filter(None, texts):
+            outline.add(Block("table" if is_inner else "paragraph", text, 1))
 
 
 def _add_fields(outline: Outline, fields: list[tuple[str, Any]], name: str) -> None:

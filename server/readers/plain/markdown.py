@@ -14,34 +14,27 @@ from typing import Any
 from server.readers.assembly import document_of
 from server.readers.headings import Outline
 from server.readers.metadata import identity_of
+from server.readers.plain.markdown_marks import without_marks
 from server.readers.plain.text import joined, read_decoded
 from server.readers.table_lines import table_text
 from server.types import Block, BlockKind, Document, Identity
 
-_LONGEST_MARKED = 20_000  # characters; marks are not looked for in longer paragraphs
 _LONGEST_FRONT = 100_000  # characters of front matter that are understood
-_ATX = re.compile(r"(#{1,6})[ \t]+(?=[^\s])")
-_FENCE = re.compile(r"\s{0,3}(```+|~~~+)\s*(\w*)")
+_ATX = re.compile(r" {0,3}(#{1,6})[ \t]+(?=[^\s])")
+_ATTRIBUTES = re.compile(r"\s\{(?:[#.:][^{}]{0,200}|-)\}\s*$")  # "## Methods {#sec:methods}"
+_FENCE = re.compile(r"([ \t]*)(```+(?=[^`]*$)|~~~+)\s*(\w*)")  # of any depth: in items of lists too
+_INDENTED = 4  # spaces before code, from where the text of the item begins that it belongs to
 _RULE = re.compile(r"\s{0,3}([-*_])(?:\s*\1){2,}\s*$")
 _ITEM = re.compile(r"\s*(?:[-*+]|\d{1,3}[.)])\s+")
+_OPENS = re.compile(r"\s*(?:[-*+]\s|\d{1,3}[.)]\s|>|\[\^)")  # what begins an item, a quote or a note is no underlined heading
 _NOTE = re.compile(r"\s{0,3}\[\^[^\]\s]{1,50}\]:\s+")
 _UNDERLINE = re.compile(r"\s{0,3}(=+|-{2,})\s*$")
 _TABLE_RULE = re.compile(r"\s*+\|?\s*+:?-++:?\s*+(?:\|\s*+:?-++:?\s*+)*+\|?\s*+$")  # possessive: no backtracking
 _CELL_END = re.compile(r"(?<!\\)\|")
+_HTML_TABLE = re.compile(r"\s*<table[\s>]", re.IGNORECASE)
+_TABLE_END = re.compile(r"</table\s{0,5}>", re.IGNORECASE)
 _FORMULA = re.compile(r"\s*(\$\$|\\\[)")
 _FORMULA_END = {"$$": "$$", "\\[": "\\]"}
-_BREAK = re.compile(r"<br\s{0,5}/?>", re.IGNORECASE)
-_TAG = re.compile(
-    r"</?(?:a|abbr|b|big|blockquote|center|cite|code|del|details|div|em|figcaption|figure|font|hr|i|img|ins|kbd|li|mark|ol|p|picture|"
-    r"small|source|span|strong|sub|summary|sup|table|tbody|td|th|thead|tr|u|ul|video)(?:\s[^<>]{0,1000})?/?>",
-    re.IGNORECASE,
-)
-_MARK = re.compile(r"[<\[`*_]")
-# No pair of marks is looked for further than 500 characters, so that unclosed ones cost no quadratic time.
-_LINK = re.compile(r"!?\[([^\]\n]{0,500})\]\((?:[^()\n]|\([^()\n]{0,200}\)){0,500}\)")
-_STRONG = re.compile(r"(\*\*|__)(?=\S)(.{1,500}?)(?<=\S)\1")
-_EMPHASIS = re.compile(r"(?<![\w*_])([*_])(?=\S)([^*_\n]{1,500}?)(?<=\S)\1(?![\w*_])")
-_CODE = re.compile(r"(?<!`)(`{1,3})(?!`)(.{1,500}?)(?<!`)\1(?!`)")
 
 
 def read_markdown(path: Path) -> Document:
@@ -116,22 +109,36 @@ def _as_text(value: Any) -> str:
 
 def _blocks(text: str) -> Iterator[tuple[BlockKind, int, str]]:
     """(kind, heading level or 0, content) of each block."""
-    lines = _without_comments(text).split("\n")
+    lines = _without_comments(text.split("\n"))
     pending: list[str] = []
-    number = 0
+    last_table = max((number for number, line in enumerate(lines) if _TABLE_END.search(line)), default=-1)
+    number = hanging = 0  # the column where the text of the list item or note begins that the line may belong to
     while number < len(lines):
         line = lines[number]
         following = lines[number + 1] if number + 1 < len(lines) else ""
-        if len(pending) == 1 and (underline := _UNDERLINE.match(line)):
-            yield "paragraph", 1 if "=" in underline[1] else 2, _plain(pending.pop())
+        item = _ITEM.match(line)
+        if item or _NOTE.match(line):
+            hanging = len(item[0].expandtabs(4)) if item else 4
+        elif line[:1].strip():
+            hanging = 0
+        if len(pending) == 1 and not _OPENS.match(lines[number - 1]) and (underline := _UNDERLINE.match(line)):
+            yield "paragraph", 1 if "=" in underline[1] else 2, _heading(pending.pop())
+        elif not pending and not item and _indent(line) >= hanging + _INDENTED and not _FENCE.match(line) and not _FORMULA.match(line):
+            code, number = _indented(lines, number, hanging + _INDENTED)
+            yield "code", 0, code
         elif not line.strip() or _RULE.match(line):
             yield from _flush(pending)
+        elif number <= last_table and _HTML_TABLE.match(line):
+            yield from _flush(pending)
+            end = next(at for at in range(number, len(lines)) if _TABLE_END.search(lines[at]))
+            yield _html_table(lines[number : end + 1])
+            number = end
         elif found := _whole(lines, number, following):
             yield from _flush(pending)
             kind, level, content, number = found
             yield kind, level, content
         else:
-            if pending and (_ITEM.match(line) or _NOTE.match(line)):
+            if pending and (item or _NOTE.match(line)):
                 yield from _flush(pending)
             pending.append(line.strip().removeprefix("> "))
         number += 1
@@ -144,9 +151,10 @@ def _whole(lines: list[str], number: int, following: str) -> tuple[BlockKind, in
     if (atx := _ATX.match(line)) and (heading := _heading(line[atx.end() :])):
         return "paragraph", len(atx[1]), heading, number
     if fence := _FENCE.match(line):
-        end = next((at for at in range(number + 1, len(lines)) if lines[at].strip().startswith(fence[1])), len(lines))
-        kind: BlockKind = "formula" if fence[2].lower() in ("math", "latex") else "code"
-        return kind, 0, "\n".join(lines[number + 1 : end]).strip("\n"), end
+        end = next((at for at in range(number + 1, len(lines)) if lines[at].strip().startswith(fence[2])), len(lines))
+        kind: BlockKind = "formula" if fence[3].lower() in ("math", "latex") else "code"
+        content = (_less_indented(inner, len(fence[1].expandtabs(4))) for inner in lines[number + 1 : end])
+        return kind, 0, "\n".join(content).strip("\n"), end
     if formula := _FORMULA.match(line):
         return _formula(lines, number, line[formula.end() :], _FORMULA_END[formula[1]])
     if "|" in line and "-" in following and _TABLE_RULE.match(following):
@@ -156,11 +164,39 @@ def _whole(lines: list[str], number: int, following: str) -> tuple[BlockKind, in
     return None
 
 
+def _html_table(markup: list[str]) -> tuple[BlockKind, int, str]:
+    """A table in HTML; one that hides something is shown whole, as its source shows it."""
+    from server.readers.web.html import page_of
+
+    page = page_of("\n".join(markup))
+    if page.hidden:
+        return "paragraph", 0, without_marks(joined(markup))
+    return "table", 0, "\n".join(block.text for section in page.flow.outline().sections() for block in section.blocks)
+
+
+def _indent(line: str) -> int:
+    """Columns of spaces and tabs before the text; 0 for a blank line."""
+    expanded = line.expandtabs(4)
+    return len(expanded) - len(expanded.lstrip(" ")) if line.strip() else 0
+
+
+def _less_indented(line: str, columns: int) -> str:
+    return line if not line[:1].isspace() else line.expandtabs(4)[min(columns, _indent(line)) :]
+
+
+def _indented(lines: list[str], number: int, columns: int) -> tuple[str, int]:
+    """Code that is marked by its indent alone, and its last line."""
+    end = number
+    while end < len(lines) and (_indent(lines[end]) >= columns or not lines[end].strip()):
+        end += 1
+    return "\n".join(_less_indented(line, columns) for line in lines[number:end]).rstrip(), end - 1
+
+
 def _heading(text: str) -> str:
-    """Without the closing marks of "## Methods ##"."""
-    text = text.rstrip()
+    """Without the closing marks and attributes of "## Methods ## {#sec:methods}"."""
+    text = _ATTRIBUTES.sub("", text).rstrip()
     bare = text.rstrip("#")
-    return _plain(bare if not bare or bare[-1].isspace() else text)
+    return without_marks(bare if not bare or bare[-1].isspace() else text)
 
 
 def _formula(lines: list[str], number: int, first: str, mark: str) -> tuple[BlockKind, int, str, int] | None:
@@ -183,26 +219,37 @@ def _flush(pending: list[str]) -> Iterator[tuple[BlockKind, int, str]]:
     note = bool(pending) and _NOTE.match(pending[0]) is not None
     pending.clear()
     if text:
-        yield "footnote" if note else "paragraph", 0, _plain(text)
+        yield "footnote" if note else "paragraph", 0, without_marks(text)
 
 
 def _cells(line: str) -> list[str]:
-    return [_plain(cell.strip().replace("\\|", "|")) for cell in _CELL_END.split(line.strip().removeprefix("|").removesuffix("|"))]
+    return [without_marks(cell.strip().replace("\\|", "|")) for cell in _CELL_END.split(line.strip().removeprefix("|").removesuffix("|"))]
 
 
-def _without_comments(text: str) -> str:
-    """Without <!-- comments -->; one that never ends is text."""
+def _without_comments(lines: list[str]) -> list[str]:
+    """Without <!-- comments --> outside fenced code; one that never ends is text."""
     kept: list[str] = []
-    at = 0
-    while (start := text.find("<!--", at)) >= 0 and (end := text.find("-->", start + 4)) >= 0:
-        kept.append(text[at:start])
-        at = end + 3
-    return "".join([*kept, text[at:]])
-
-
-def _plain(text: str) -> str:
-    if len(text) > _LONGEST_MARKED or not _MARK.search(text):
-        return text.strip()
-    for pattern, kept in ((_BREAK, " "), (_TAG, ""), (_LINK, r"\1"), (_CODE, r"\2"), (_STRONG, r"\2"), (_EMPHASIS, r"\2")):
-        text = pattern.sub(kept, text)
-    return " ".join(text.split())
+    fence, is_open = "", False
+    last = max((number for number, line in enumerate(lines) if "-->" in line), default=-1)
+    for number, line in enumerate(lines):
+        pieces: list[str] = []
+        at = ticks = 0
+        closes = line.rfind("-->")
+        while at < len(line):
+            if is_open:
+                end = line.find("-->", at)
+                is_open, at = (True, len(line)) if end < 0 else (False, end + 3)
+                continue
+            start = -1 if fence else line.find("<!--", at)
+            if start < 0:
+                pieces.append(line[at:])
+                break
+            ticks += line.count("`", at, start)
+            is_open = ticks % 2 == 0 and (closes >= start + 4 or number < last)  # not inside `code`
+            pieces.append(line[at : start if is_open else start + 4])
+            at = start + 4
+        text = "".join(pieces)
+        kept.append(text)
+        if match := _FENCE.match(text):
+            fence = match[2] if not fence else "" if match[2].startswith(fence) else fence
+    return kept

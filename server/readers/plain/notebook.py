@@ -5,6 +5,7 @@ LangChain's NotebookLoader joins everything to one text without headings.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from server.readers.plain.markdown import markdown_outline
 from server.readers.plain.text import read_decoded
 from server.types import Block, Document
 
+_TERMINAL_CODE = re.compile(r"\x1b(?:\[[0-?]{0,50}[ -/]{0,5}[@-~]|\][^\x07\x1b\n]{0,500}(?:\x07|\x1b\\)|[@-Z\\^_])")
+_NO_TEXT = re.compile(r"<(?:Figure size|IPython\.core\.display)[^<>\n]{0,200}>")  # what stands for a picture or a page
 LONGEST_OUTPUT = 1500  # characters of one output that are kept
 
 
@@ -44,8 +47,8 @@ def read_notebook(path: Path) -> Document:
             title = title or " ".join(source.split())
         elif source.strip():
             outline.add(Block("code" if kind == "code" else "paragraph", source.strip("\n"), 1))
-        for output in _outputs(cell):
-            outline.add(Block("code", output, 1))
+        for block in _outputs(cell):
+            outline.add(block)
     metadata = _dict(_dict(notebook).get("metadata"))
     names = [_dict(author).get("name", "") if isinstance(author, dict) else str(author) for author in _list(metadata.get("authors"))]
     given = metadata.get("title", "")
@@ -59,15 +62,37 @@ def _cells(notebook: Any) -> Iterator[dict[str, Any]]:
         yield from (cell for cell in _list(_dict(holder).get("cells")) if isinstance(cell, dict))
 
 
-def _outputs(cell: dict[str, Any]) -> Iterator[str]:
+def _outputs(cell: dict[str, Any]) -> Iterator[Block]:
     for output in map(_dict, _list(cell.get("outputs"))):
         data = _dict(output.get("data"))
+        if markdown := _source(data.get("text/markdown", "")):
+            yield from _markdown_blocks(_cut(markdown))
+            continue
         text = _source(output.get("text", data.get("text/plain", "")))
         if output.get("output_type") in ("error", "pyerr"):
             text = f"{output.get('ename', '')}: {output.get('evalue', '')}"
+        text = _shown("" if _NO_TEXT.fullmatch(text.strip()) else text)
         if text.strip():
-            cut = text.strip("\n")
-            yield cut if len(cut) <= LONGEST_OUTPUT else cut[:LONGEST_OUTPUT] + " …"
+            yield Block("code", _cut(text.strip("\n")), 1)
+
+
+def _markdown_blocks(source: str) -> Iterator[Block]:
+    """What an output shows as Markdown; its headings are paragraphs, for the notebook's own go on after it."""
+    outline, _ = markdown_outline(source)
+    for section in outline.sections():
+        if section.path:
+            yield Block("paragraph", section.path[-1], 1)
+        yield from section.blocks
+
+
+def _shown(text: str) -> str:
+    """As a terminal shows it: without codes for colours, lines that overwrite themselves (progress bars) in their last state."""
+    lines = (line.rstrip("\r").rpartition("\r")[2] for line in _TERMINAL_CODE.sub("", text).split("\n"))
+    return "\n".join(lines)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_OUTPUT else text[:LONGEST_OUTPUT] + " …"
 
 
 def _source(value: Any) -> str:

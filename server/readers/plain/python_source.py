@@ -30,7 +30,7 @@ def read_python(path: Path) -> Document:
         with python_warnings.catch_warnings():
             python_warnings.simplefilter("ignore")  # about escapes in other people's strings
             module = ast.parse(text)
-        outline.open(1, path.name, 1)
+        outline.open(1, path.name, 1, "made up")
         _add(outline, module, lines, 0, len(lines), (path.name,))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:  # MemoryError: the parser's own stack, not the machine's
         place = f" at line {exc.lineno}" if isinstance(exc, SyntaxError) and exc.lineno else ""

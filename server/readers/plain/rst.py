@@ -34,12 +34,13 @@ _LEFT_OUT_NAMES = (
     "footer highlight currentmodule module plantuml graphviz only bibliography"
 )
 _LEFT_OUT = frozenset(_LEFT_OUT_NAMES.split())
+_TOLD = 5  # included files that a warning names
 _CONTENT_DEPTH = 8  # directives within directives that are understood
 _DOCINFO = ("author", "authors", "date", "doi", "arxiv")
 
 
 class _Found(NamedTuple):
-    """A block or a heading (level > 0) and the line after it."""
+    """A block, a heading (level > 0) or the name of a file to be included (level < 0), and the line after it."""
 
     kind: BlockKind
     level: int
@@ -54,8 +55,11 @@ def read_rst(path: Path) -> Document:
     outline = Outline()
     title = ""
     styles: list[tuple[str, bool]] = []
+    included: list[str] = []
     for found in _blocks(lines, styles, 0):
-        if found.level:
+        if found.level < 0:
+            included.append(found.text)
+        elif found.level:
             outline.open(found.level, found.text, 1)
             title = title or found.text
         else:
@@ -63,6 +67,9 @@ def read_rst(path: Path) -> Document:
     fields = _docinfo(lines)
     names = re.split(r"\n|;", fields.get("authors", fields.get("author", "")))
     identity = identity_of(names, date=fields.get("date", ""), doi=fields.get("doi", ""), arxiv_id=fields.get("arxiv", ""))
+    if included:
+        more = f" and {len(included) - _TOLD} more" if len(included) > _TOLD else ""
+        warnings = [*warnings, f"files that it includes were not read: {', '.join(included[:_TOLD])}{more}; add them as files of their own"]
     return document_of(outline, title or path.stem, warnings=warnings, identity=identity)
 
 
@@ -131,6 +138,8 @@ def _explicit(lines: list[str], at: int, styles: list[tuple[str, bool]], depth: 
 
 
 def _directive(name: str, argument: str, body: list[str], styles: list[tuple[str, bool]], depth: int) -> Iterator[_Found]:
+    if name in ("include", "literalinclude"):
+        yield _Found("paragraph", -1, argument, 0)
     if name in _LEFT_OUT:
         return
     start = _end_of(body, 0, lambda row: _FIELD.match(row) is not None)  # after its options
@@ -145,6 +154,7 @@ def _directive(name: str, argument: str, body: list[str], styles: list[tuple[str
             yield from (found._replace(end=0) for found in _blocks(content, styles, depth + 1))
         else:
             options = dict(_options(body[:start]))
+            yield _Found("paragraph", -1, options.get("file", ""), 0)
             yield _Found("table", 0, (csv_text if name == "csv-table" else list_text)(content, options, _plain), 0)
     elif name == "figure":
         yield _Found("caption", 0, _plain(joined(content)), 0)
@@ -162,6 +172,9 @@ def _directive(name: str, argument: str, body: list[str], styles: list[tuple[str
 def _paragraph(lines: list[str], at: int) -> Iterator[_Found]:
     """Lines up to a blank one, items of a list apart; a "::" at their end makes what is indented below code."""
     end = _end_of(lines, at, lambda row: bool(row.strip()))
+    if lines[at].lstrip().startswith(">>> "):  # a session of Python
+        yield _Found("code", 0, "\n".join(_dedented(lines[at:end])), end)
+        return
     pending: list[str] = []
     for number in range(at, end):
         line = lines[number]

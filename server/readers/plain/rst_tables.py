@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
+from server.readers.table_header import Merged
 from server.readers.table_lines import table_text
 
 _GRID = re.compile(r"\s*\+(?:[-=]+\+)+\s*$")
@@ -29,9 +30,11 @@ def is_simple(line: str) -> bool:
 
 
 def grid_text(lines: list[str]) -> str:
-    """The table between the first and the last border; cells that span columns stand in the first of them."""
+    """The table between the first and the last border; cells that span columns stand in the first of them, and those that span all in
+    a line of their own."""
     edges = sorted({match.start() for line in lines if is_grid(line) for match in re.finditer(r"\+", line)})[: _MAX_COLUMNS + 1]
     rows: list[list[list[str]]] = []
+    wide: list[dict[int, int]] = []
     header_rows = 0
     fresh = True
     for line in lines:
@@ -42,17 +45,21 @@ def grid_text(lines: list[str]) -> str:
             continue
         if fresh:
             rows.append([[] for _ in edges[1:]])
+            wide.append({})
             fresh = False
-        for column, text in _cut(line, edges):
+        for column, columns, text in _cut(line, edges):
             rows[-1][column].append(text)
-    return table_text([[" ".join(filter(None, cell)) for cell in row] for row in rows], header_rows)
+            if columns > 1:
+                wide[-1][column] = columns
+    texts = [[" ".join(filter(None, cell)) for cell in row] for row in rows]
+    return table_text([Merged(row, spans) for row, spans in zip(texts, wide, strict=True)], header_rows)
 
 
-def _cut(line: str, edges: list[int]) -> Iterator[tuple[int, str]]:
-    """(column, text) of the cells in a line, cut where it has its bars."""
+def _cut(line: str, edges: list[int]) -> Iterator[tuple[int, int, str]]:
+    """(first column, columns, text) of the cells in a line, cut where it has its bars."""
     bars = [column for column, edge in enumerate(edges) if line[edge : edge + 1] in ("|", "+")]
     for first, last in pairwise(bars):
-        yield first, line[edges[first] + 1 : edges[last]].strip()
+        yield first, last - first, line[edges[first] + 1 : edges[last]].strip()
 
 
 def simple_text(lines: list[str], plain: Plain) -> str:

@@ -32,7 +32,7 @@ def read_srt(path: Path) -> Document:
     """The document of a subtitle file. Raises Unreadable when no line of it holds times."""
     text, warnings = read_decoded(path)
     outline = Outline()
-    outline.open(1, path.stem, 1)
+    outline.open(1, path.stem, 1, "made up")
     found = False
     for paragraph in _paragraphs(_cues(text)):
         found = True

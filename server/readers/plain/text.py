@@ -16,11 +16,17 @@ from server.types import Block, Document
 MAX_BYTES = 200 * 2**20
 
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+_GAP = re.compile(r"\n[^\S\n]*(?:\n[^\S\n]*)+")
+_FEWEST_GAPS = 0.03  # blank lines for each line of text; files that part paragraphs by them have 0.1 and more
+_SENTENCE_END = re.compile(r"[.!?。！？：:；;…][\"'”’」』)）]*$")
 _ENTRY = re.compile(r"\s*(?:\[\d{1,4}\]|[［【]\d{1,4}[］】]|\d{1,3}\.\s)")  # how an entry of a bibliography begins
 
 
 def read_text(path: Path) -> Document:
-    """A plain text file. Lines that stand alone and look like headings ("2 Methods", "一、引言", "Abstract") open sections."""
+    """A plain text file. Lines that stand alone and look like headings ("2 Methods", "一、引言", "Abstract") open sections.
+
+    In a file without blank lines, which is usual in Chinese, a line stands alone where a paragraph has ended before it.
+    """
     text, warnings = read_decoded(path)
     outline, first = text_outline(text)
     title = first if 0 < len(first) <= 120 and not first.endswith((".", "。")) else path.stem
@@ -32,11 +38,11 @@ def text_outline(text: str) -> tuple[Outline, str]:
     outline = Outline()
     first = ""
     entries = False
-    for paragraph in _paragraphs(text):
+    for paragraph in _without_gaps(text) if _lacks_gaps(text) else _paragraphs(text):
         lines = paragraph.split("\n")
         level = heading_level(paragraph) if len(lines) == 1 else 0
         if level:
-            outline.open(level, paragraph.strip(), 1)
+            outline.open(level, paragraph.strip(), 1, "guessed")
             entries = REFERENCES.match(paragraph.strip()) is not None or (entries and level > 1)
             continue
         first = first or lines[0].strip()
@@ -69,9 +75,34 @@ def read_decoded(path: Path, declared: Callable[[bytes], str] = lambda data: "")
 
 
 def _paragraphs(text: str) -> Iterator[str]:
-    for paragraph in re.split(r"\n[^\S\n]*(?:\n[^\S\n]*)+", text.replace("\f", "\n\n")):
+    for paragraph in _GAP.split(text.replace("\f", "\n\n")):
         if paragraph.strip():
             yield paragraph.strip("\n")
+
+
+def _lacks_gaps(text: str) -> bool:
+    """Whether blank lines are too few to be what parts the paragraphs."""
+    lines = sum(1 for line in text.split("\n") if line.strip())
+    return lines > 3 and len(_GAP.findall(text.strip())) < _FEWEST_GAPS * lines
+
+
+def _without_gaps(text: str) -> Iterator[str]:
+    """Headings and what stands between them: lines that look like a heading and follow the end of a paragraph or another heading."""
+    lines = [line for line in text.replace("\f", "\n").split("\n") if line.strip()]
+    usual = sorted(map(len, lines))[int(0.9 * (len(lines) - 1))]
+    pending: list[str] = []
+    for line in lines:
+        before = pending[-1].strip() if pending else ""
+        ended = not before or _SENTENCE_END.search(before) is not None or len(before) < 0.7 * usual
+        if ended and heading_level(line):
+            if pending:
+                yield "\n".join(pending)
+            yield line
+            pending = []
+        else:
+            pending.append(line)
+    if pending:
+        yield "\n".join(pending)
 
 
 def unwrapped(lines: Sequence[str], entries: bool = False) -> Iterator[str]:

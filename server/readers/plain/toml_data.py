@@ -43,10 +43,10 @@ def _add(outline: Outline, table: dict[str, Any], level: int) -> None:
         outline.add(Block("paragraph", lines, 1))
     for key, value in table.items():
         if isinstance(value, dict):
-            outline.open(level, key[:200] or "…", 1)
+            outline.open(level, key[:200] or "…", 1, "made up")
             _add(outline, value, level + 1)
         elif _is_tables(value):
-            outline.open(level, key[:200] or "…", 1)
+            outline.open(level, key[:200] or "…", 1, "made up")
             for row in value:
                 outline.add(Block("table", named(list(row), [" ".join(_plain(cell).split()) for cell in row.values()]), 1))
 

@@ -22,6 +22,7 @@ _CHARSET = re.compile(rb"<meta[^>]{0,500}?charset\s{0,5}=\s{0,5}[\"']?\s{0,5}([\
 _XML_ENCODING = re.compile(rb"\s{0,100}<\?xml[^>]{0,200}?encoding\s{0,5}=\s{0,5}[\"']([\w.:-]{1,40})", re.IGNORECASE)
 _HEAD_BYTES = 8192  # a page names its encoding within these; browsers look at 1024
 _LONG_TAG = re.compile(r"<([A-Za-z][\w:-]{0,50})[^<>]{10000,}")
+_MOSTLY = 4  # times as many transparent characters as others: that is the article itself, and no text put there for machines
 _MAX_ATTRIBUTES = 1000  # of one element; the parser's time grows with their square
 
 
@@ -67,12 +68,17 @@ def page_of(text: str) -> Page:
         raise Unreadable("the page holds no text") from exc
     if root is None:
         raise Unreadable("the page holds no text")
+    warnings = []
+    if any("depth" in entry.message for entry in parser.error_log):
+        warnings.append("the page is nested deeper than 2048 elements; what lies deeper was left out")
     walk = Walk(root)
-    deep = any("depth" in entry.message for entry in parser.error_log)
-    warnings = ("the page is nested deeper than 2048 elements; what lies deeper was left out",) if deep else ()
     walk.flow.flush()
+    if walk.transparent > _MOSTLY * sum(len(item.text) for item in walk.flow.items if isinstance(item, Block)):
+        warnings.append("nearly all text of the page is transparent, as where a script lets it appear; it was read as if it were visible")
+        walk = Walk(root, through=True)
+        walk.flow.flush()
     heading = next((item[1] for item in walk.flow.items if not isinstance(item, Block) and item[0] == 1), "")
-    return Page(walk.flow, head_of(root, heading), walk.hidden, warnings)
+    return Page(walk.flow, head_of(root, heading), walk.hidden, tuple(warnings))
 
 
 def decoded_page(data: bytes, charset: str) -> tuple[str, tuple[str, ...]]:

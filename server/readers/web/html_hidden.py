@@ -45,12 +45,15 @@ def rules_of(root: Any) -> dict[str, Styles]:
 
 
 def hidden_reason(element: Any, style: Styles, background: Colour | None) -> HiddenReason | None:
-    """Why nobody sees the text of `element`, None when it can be seen; `background` is the colour behind it, when known."""
+    """Why nobody sees the text of `element`, None when it can be seen or is only transparent (see `is_transparent`).
+
+    `background` is the colour behind it, when known.
+    """
     if not style and not element.attrib:
         return None
     if element.get("hidden") is not None or style.get("display") == "none" or style.get("visibility") in ("hidden", "collapse"):
         return "invisible"
-    if style.get("opacity") in ("0", "0.0", "0%") or (_zero(style, "width", "height") and style.get("overflow") in ("hidden", "clip")):
+    if _zero(style, "width", "height") and style.get("overflow") in ("hidden", "clip"):
         return "invisible"
     if re.match(r"rect\(\s*[01](?:px)?[\s,]+[01](?:px)?[\s,]+[01](?:px)?[\s,]+[01](?:px)?\s*\)", style.get("clip", "")):
         return "invisible"
@@ -59,6 +62,11 @@ def hidden_reason(element: Any, style: Styles, background: Colour | None) -> Hid
     if _tiny(style):
         return "tiny"
     return _by_colour(element, style, background)
+
+
+def is_transparent(style: Styles) -> bool:
+    """Whether an element is drawn with no opacity: text that nobody sees, or sees when a script lets it appear."""
+    return style.get("opacity") in ("0", "0.0", "0%")
 
 
 def background_of(element: Any, style: Styles) -> Colour | None:

@@ -22,7 +22,9 @@ from server.readers.plain.text import MAX_BYTES
 
 _FIELD = re.compile(rb"(?:From |[!-9;-~]{1,70}:)", re.IGNORECASE)
 _MAX_HEADER = 10_000  # characters of a header that are read
-_MAX_PARTS = 5000
+MAX_PARTS = 5000
+_NOT_READ_NAMES = "text/calendar text/x-vcalendar text/vcard text/x-vcard text/directory text/rtf text/css text/javascript"
+_NOT_READ = frozenset(_NOT_READ_NAMES.split())  # records and code, not what the mail says
 _TYPES = re.compile(rb"^content-(?:type|disposition):[^\n]*+(?:\n[ \t][^\n]*+)*+", re.IGNORECASE | re.MULTILINE)
 _MAX_TYPE = 20_000  # bytes; the parser's time grows with the square of the parameters
 
@@ -46,8 +48,8 @@ def leaves(message: Message) -> Iterator[Message]:
     while waiting:
         part = waiting.pop()
         count += 1
-        if count > _MAX_PARTS:
-            raise Unreadable(f"the message has more than {_MAX_PARTS} parts")
+        if count > MAX_PARTS:
+            raise Unreadable(f"the message has more than {MAX_PARTS} parts")
         inner = part.get_payload()
         if part.is_multipart() and isinstance(inner, list):
             waiting += [piece for piece in reversed(inner) if isinstance(piece, Message)]
@@ -82,4 +84,5 @@ def attachment_name(part: Message) -> str:
     name = part.get_filename() or ""
     if name or part.get_content_disposition() == "attachment":
         return " ".join(decode(name.encode("utf-8", errors="surrogateescape")).text.split()) or part.get_content_type()
-    return "" if part.get_content_maintype() in ("text", "multipart") else part.get_content_type()
+    kind = part.get_content_type()
+    return "" if part.get_content_maintype() in ("text", "multipart") and kind not in _NOT_READ else kind

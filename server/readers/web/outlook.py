@@ -7,8 +7,8 @@ from typing import Any
 
 from server.errors import Unreadable
 from server.readers.damage import told
-from server.readers.web.html import page_of
 from server.readers.web.mail import mail_document
+from server.readers.web.mail_text import Piece, fuller, page_in
 from server.types import Document
 
 _MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -46,8 +46,9 @@ def _document(path: Path) -> Document:
     )
     lines = [f"{name}: {' '.join(value.split())}" for name, value in fields if value]
     attached = [file.file_name or file.mime_type or "a file" for file in message.attachments]
-    pages = [] if plain.strip() else [page_of(page)]
-    return mail_document(" ".join(message.subject.split()) or path.stem, lines, plain, pages, attached, ())
+    shown = page_in(page)
+    pieces = fuller([Piece(0, plain)], [Piece(0, shown)] if shown else [])
+    return mail_document(" ".join(message.subject.split()) or path.stem, lines, pieces, attached, ())
 
 
 def _person(recipient: Any) -> str:

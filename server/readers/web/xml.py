@@ -1,4 +1,4 @@
-"""An XML file -> a document: articles by the rules of JATS, pages of XHTML as web pages, anything else as its texts with their paths.
+"""An XML file -> a document: articles by the rules of JATS, prose in TEI or DocBook, pages of XHTML, anything else as texts with paths.
 
 No document type definition reaches the parser and no reference to an entity: there is nothing to expand and nothing to fetch.
 """
@@ -18,6 +18,7 @@ from server.readers.plain.text import read_decoded
 from server.readers.web.flow import collapsed
 from server.readers.web.html import declared_in, page_document, page_of
 from server.readers.web.jats import jats_document
+from server.readers.web.tei_docbook import is_prose, prose_document
 from server.types import Block, Document
 
 _DECLARATION = re.compile(r"\s*<\?xml[^>]{0,500}\?>")
@@ -35,9 +36,11 @@ def read_xml(path: Path) -> Document:
     root = parsed(text)
     if root.tag == "html":
         return page_document(page_of(text), path.stem, warnings)
-    article = root if root.tag == "article" else next(root.iter("article"), None)
-    if article is not None and (article.find("front") is not None or article.find("body") is not None):
-        return jats_document(article, path.stem, warnings)
+    articles = [root] if root.tag == "article" else list(root.iter("article"))
+    if articles := [article for article in articles if article.find("front") is not None or article.find("body") is not None]:
+        return jats_document(articles, path.stem, warnings)
+    if is_prose(root):
+        return prose_document(root, path.stem, warnings)
     return document_of(_paths(root), path.stem, warnings=warnings)
 
 
@@ -83,7 +86,7 @@ def _paths(root: Any) -> Outline:
     from lxml import etree
 
     outline = Outline()
-    outline.open(1, root.tag, 1)
+    outline.open(1, root.tag, 1, "made up")
     walk = etree.iterwalk(root, events=("start", "end"))
     path: list[str] = []
     for event, element in walk:
