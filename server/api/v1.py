@@ -18,9 +18,9 @@ from server.api.knowledge_base import runtime_of, store_uploads
 from server.api.responses import as_json, event_stream
 from server.errors import Conflict, Invalid, PaperError
 from server.identity import Known, copies
+from server.image_file import has_pages
 from server.jobs import Job, JobView
 from server.llm import chat_model
-from server.readers.page_image import has_pages
 from server.runtime import SAMPLES
 from server.stores.rows import FileRow
 from server.types import Box, Citation, Identity

@@ -17,11 +17,6 @@ MOST_PIXELS = 20_000_000  # 60 MB; a larger sheet is drawn coarser
 HIGHLIGHT = (1.0, 0.84, 0.2)
 
 
-def has_pages(file: str) -> bool:
-    """Whether files of this name have pages that can be shown."""
-    return file.lower().endswith((".pdf", *SUFFIXES))
-
-
 def render(path: Path, page: int, boxes: Sequence[Box], dpi: int, passwords: Sequence[str] = ()) -> bytes:
     """PNG bytes. Raises Invalid for a dpi out of range, NotFound for a page that is not there, Unreadable for a file without pages."""
     import pymupdf
@@ -29,7 +24,7 @@ def render(path: Path, page: int, boxes: Sequence[Box], dpi: int, passwords: Seq
     if not LOWEST_DPI <= dpi <= HIGHEST_DPI:
         raise Invalid(f"dpi must be {LOWEST_DPI} to {HIGHEST_DPI}, not {dpi}")
     is_image = path.suffix.lower() in SUFFIXES
-    if not has_pages(path.name):
+    if path.suffix.lower() != ".pdf" and not is_image:
         raise Unreadable(f"{path.name} has no pages to show; its text is in the quote")
     try:
         with open_image(path) if is_image else pymupdf.open(path) as document, pymupdf.open() as empty:
