@@ -20,6 +20,11 @@ _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")  # whatever the suffix says
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, KeyError, TypeError, struct.error)  # what Pillow raises for damaged headers
 
 
+def has_pages(file: str) -> bool:
+    """Whether files of this name have pages that can be shown."""
+    return file.lower().endswith((".pdf", *SUFFIXES))
+
+
 def open_image(path: Path) -> Any:
     """A pymupdf document with a page for each frame; close it. JPEGs are turned as their EXIF data says.
 

@@ -115,7 +115,8 @@ def ingest(
             _work(kb, embedder, readers, todo, run)
         except Cancelled:
             if not run.leaving.is_set():
-                begun = [row.name for row in kb.catalog.files() if row.state in UNFINISHED]
+                own = {item.name for item in todo}  # another run may have queued others
+                begun = [row.name for row in kb.catalog.files() if row.state in UNFINISHED and row.name in own]
                 kb.catalog.mark(begun, "failed", "stopped by the user")
             raise
         finally:

@@ -126,10 +126,11 @@ class JobBoard:
             raise NotFound(f"no job {job_id!r}; jobs of an earlier run of the server are not kept")
         return job
 
-    def running(self, kb: str) -> Job | None:
-        """The oldest running job of a library."""
+    def running(self, kb: str, kind: str | None = None) -> Job | None:
+        """The oldest running job of a library, of that kind if one is given."""
         with self._lock:
-            return next((job for job in self._jobs.values() if job.kb == kb and job.view().state == "running"), None)
+            jobs = [job for job in self._jobs.values() if job.kb == kb and kind in (None, job.kind)]
+        return next((job for job in jobs if job.view().state == "running"), None)
 
     def cancel_all(self, kb: str) -> None:
         """Ask every job of a library to stop, and wait until they have."""

@@ -144,7 +144,10 @@ class Runtime:
     def start_ingest(
         self, name: str, *, files: Sequence[str] | None = None, kind: str = "increment", chosen: Splitting | None = None
     ) -> Job:
-        """Bring a library up to date in the background; `kind` rebuild reads everything again, `chosen` is as in `ingest`."""
+        """Bring a library up to date in the background; `kind` rebuild reads everything again, `chosen` is as in `ingest`.
+
+        A job for `files` is of the kind upload.
+        """
         splitting = self.settings.splitting
 
         def work(job: Job) -> Progress:
@@ -165,7 +168,7 @@ class Runtime:
             )
 
         self.shelf.open(name)  # NotFound reaches the caller, not the job
-        return self.jobs.start(name, kind, work)
+        return self.jobs.start(name, kind if files is None else "upload", work)
 
     def start_samples(self) -> Job | None:
         """Create and ingest the sample library that comes with the program; None when there is nothing to do or the user deleted it."""

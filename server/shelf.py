@@ -67,7 +67,9 @@ class Shelf:
         if not name.strip():
             raise Invalid("知识库名称不能为空，请重新填写知识库名称")
         if not self._valid(name):
-            raise Forbidden("Don't attack me")
+            raise Forbidden(
+                f'{name!r} cannot name a library: at most {LONGEST_NAME} characters, none of / \\ @ : * ? " < > |, no dot in front'
+            )
         if store not in VECTOR_STORES:
             raise Invalid(f"unknown vector store {store!r}; known: {', '.join(sorted(VECTOR_STORES))}")
         with self._changing():

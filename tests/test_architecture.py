@@ -26,6 +26,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
     ("server.refusal",),
     ("server.answering",),
     ("server.runtime",),
+    ("server.evaluation",),
     ("server.access",),
     ("server.api", "server.serving"),
     ("server.fetching", "server.launch"),

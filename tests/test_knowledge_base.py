@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from configs.settings import ROOT
-from server.errors import Conflict, Corrupt, Forbidden, Invalid, NotFound, PaperError
+from server.errors import Conflict, Corrupt, Forbidden, Invalid, NotFound, PaperError, Unavailable
 from server.knowledge_base import KnowledgeBase
 from server.shelf import Shelf
 from server.stores.rows import Reading
@@ -70,7 +70,7 @@ def test_a_good_name_becomes_a_library_and_is_gone_after_delete(shelf: Shelf, na
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_a_bad_name_is_refused_and_nothing_is_made(shelf: Shelf, name: str):
-    with pytest.raises(Forbidden, match="Don't attack me"):
+    with pytest.raises(Forbidden, match="cannot name a library: at most 100 characters"):
         shelf.create(name, embedding="hash", dimension=32)
     assert not shelf.root.exists()
     assert name not in shelf
@@ -125,6 +125,28 @@ def test_names_keep_sub_folders_and_leave_out_hidden_files(kb: KnowledgeBase):
         (kb.content / file).parent.mkdir(parents=True, exist_ok=True)
         (kb.content / file).touch()
     assert kb.names() == ["b.md", "wiki/Home.MD", "中文/论文.pdf"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file systems of other systems refuse such names themselves")
+def test_files_that_no_request_can_name_are_told_with_their_reason(kb: KnowledgeBase):
+    (kb.content / "good.txt").write_text("x")
+    (kb.content / os.fsdecode("论文.txt".encode("gb18030"))).write_text("x")
+    (kb.content / ("长" * 70 + ".txt")).write_text("x")
+    (kb.content / "a\\b.txt").write_text("x")
+    os.mkfifo(kb.content / "pipe.txt")
+    (kb.content / "gone.txt").symlink_to(kb.content / "nothing.txt")
+    assert kb.names() == ["good.txt"]
+    reasons = kb.unusable()
+    assert reasons.pop("\\udcc2\\udcdb\\udcce\\udcc4.txt").startswith("its name is not UTF-8")
+    assert reasons.pop("长" * 70 + ".txt").endswith("longer than 200 bytes; rename it")
+    assert reasons.pop("a\\b.txt").endswith("no hidden, absolute or parent paths; rename it")
+    assert reasons == dict.fromkeys(["gone.txt", "pipe.txt"], "this is not a regular file")
+
+
+def test_a_folder_that_cannot_be_listed_is_not_taken_for_an_empty_one(kb: KnowledgeBase):
+    kb.content.rename(kb.folder / "elsewhere")
+    with pytest.raises(Unavailable, match=r"cannot be listed \(No such file or directory\): content; nothing was changed"):
+        kb.names()
 
 
 def test_an_upload_lands_whole_and_an_existing_file_needs_override(kb: KnowledgeBase):
@@ -231,6 +253,31 @@ def other_process(root: Path, code: str) -> None:
     )
     ended = subprocess.run([sys.executable, "-c", head + code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 0, ended.stderr
+
+
+def test_processes_that_make_the_same_library_get_the_same_one(tmp_path: Path):
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom server.errors import Conflict\nfrom server.shelf import Shelf\n"
+        "from tests.test_knowledge_base import fill\nshelf = Shelf(Path(sys.argv[1]))\nsys.stdin.readline()\n"
+        "for n in range(20):\n"
+        "    try:\n        shelf.create(f'x{n}', embedding='hash', dimension=32)\n"
+        "    except Conflict:\n        pass\n"
+        "    fill(shelf.open(f'x{n}'), sys.argv[2], ['apple tree'])\n"
+    )
+    makers = [
+        subprocess.Popen([sys.executable, "-c", script, str(tmp_path), who], cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        for who in "ab"
+    ]
+    for maker in makers:
+        assert maker.stdin is not None
+        maker.stdin.write(b"go\n")
+        maker.stdin.flush()
+    for maker in makers:
+        _, errors = maker.communicate(timeout=60)
+        assert maker.returncode == 0, errors.decode()
+    shelf = Shelf(tmp_path)
+    assert [[row.name for row in kb.catalog.files()] for kb in shelf] == [["a", "b"]] * 20
+    shelf.close()
 
 
 def test_a_change_of_another_process_is_seen_at_the_next_search(shelf: Shelf, kb: KnowledgeBase):

@@ -167,8 +167,8 @@ def _citation(kb: str, number: int, position: int, citation: Citation, turn: Tur
 
 
 def _label(citation: Citation) -> str:
-    """ "[1] Title — file, p. 3"; without the title when it only repeats the file's name."""
-    place = t("cite.place", file=citation.file, page=citation.page) if citation.page else citation.file
+    """ "[1] Title — file, p. 3"; without the title when it only repeats the file's name, without the page where there are none."""
+    place = t("cite.place", file=citation.file, page=citation.page) if citation.has_page else citation.file
     title = citation.title if citation.title and citation.title != citation.file else ""
     return f"[{citation.index}] {title} — {place}" if title else f"[{citation.index}] {place}"
 
@@ -187,6 +187,10 @@ def _page_panel() -> None:
         st.caption(t("cite.count", position=position + 1, total=total), width="content")
         st.button(t("cite.close"), key="page_close", type="tertiary", on_click=_close)
     st.markdown(f"**{plain(_label(citation))}**")
+    if not citation.has_page:
+        st.caption(plain(t("cite.no_pages", file=citation.file)))
+        st.text(visible(citation.quote))
+        return
     try:
         image = _page_image(api().url, kb, citation, PAGE_DPI)
     except ClientError as exc:

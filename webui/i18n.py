@@ -74,6 +74,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "cite.close": ("Close", "关闭"),
     "cite.count": ("Citation {position} of {total}", "引用 {position} / {total}"),
     "cite.alt": ("Page {page} of {file} with the cited passage highlighted", "{file} 第 {page} 页，引用段落已高亮"),
+    "cite.no_pages": ("{file} has no pages; this is the quote as it stands there.", "{file} 没有页面，以下为原文摘录。"),
     "cite.no_image": ("The page cannot be shown. {words}", "无法显示该页。{words}"),
     # libraries
     "library.choose": ("Library", "知识库"),
@@ -99,8 +100,9 @@ WORDS: dict[str, tuple[str, str]] = {
     "library.manage": ("Upkeep", "维护"),
     "library.increment": ("Read new files", "读取新文件"),
     "library.increment_help": (
-        "Reads what was put into the library's folder since the last time, and tries files again that failed for want of memory or disk.",
-        "读取上次之后放入知识库文件夹的文件，并重试因内存或磁盘不足而失败的文件。",
+        "Reads what was put into the library's folder since the last time, and tries files again that were stopped or failed for want of "
+        "memory or disk.",
+        "读取上次之后放入知识库文件夹的文件，并重试被停止或因内存、磁盘不足而失败的文件。",
     ),
     "library.rebuild": ("Read everything again", "全部重新读取"),
     "library.rebuild_help": ("Reads, splits and embeds every file anew. It takes a while.", "对所有文件重新读取、切分和向量化，耗时较长。"),
@@ -112,7 +114,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "docs.authors": ("Authors", "作者"),
     "docs.year": ("Year", "年份"),
     "docs.same_as": ("same paper as {file}", "与 {file} 为同一论文"),
-    "docs.ocr": ("pages read by OCR: {count}", "通过文字识别读取的页数：{count}"),
     "docs.file": ("File", "文件"),
     "docs.language": ("Language", "语言"),
     "docs.pages": ("Pages", "页数"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, Literal
 
 import streamlit as st
@@ -77,10 +78,13 @@ def _upload(kb: Library) -> None:
     st.subheader(t("upload.heading"), anchor=False)
     round_number = st.session_state.get("uploads", 0)  # a new key empties the chooser
     files = st.file_uploader(t("upload.files"), accept_multiple_files=True, key=f"files_{round_number}", disabled=kb.job is not None)
-    with st.container(key="upload_row", horizontal=True, vertical_alignment="center"):
-        sent = st.button(t("upload.start"), key="upload", type="primary", disabled=kb.job is not None or not files)
-        override = st.checkbox(t("upload.override"), key="override")
-    password = st.text_input(t("upload.password"), type="password", key="password", help=t("upload.password_help"), max_chars=200)
+    with st.form(f"upload_{round_number}", border=False):  # a form sends what was typed also when the field is left with Tab
+        password = st.text_input(
+            t("upload.password"), type="password", key=f"password_{round_number}", help=t("upload.password_help"), max_chars=200
+        )
+        with st.container(key="upload_row", horizontal=True, vertical_alignment="center"):
+            sent = st.form_submit_button(t("upload.start"), key="upload", type="primary", disabled=kb.job is not None or not files)
+            override = st.checkbox(t("upload.override"), key=f"override_{round_number}")
     if not sent or not files:
         return
     try:
@@ -120,7 +124,7 @@ def _documents(kb: str, *, live: bool) -> None:
         st.dataframe(rows, hide_index=True, column_config=columns, column_order=list(columns), placeholder="")
         return
     chosen = st.dataframe(
-        rows, hide_index=True, column_config=columns, column_order=list(columns), placeholder="", key=f"documents_{kb}",
+        rows, hide_index=True, column_config=columns, column_order=list(columns), placeholder="", key=_table_key(kb, documents),
         on_select="rerun", selection_mode="multi-row",
     )  # fmt: skip
     ticked = [documents[row].file for row in _selected(chosen) if row < len(documents)]
@@ -130,12 +134,16 @@ def _documents(kb: str, *, live: bool) -> None:
         st.dialog(t("docs.delete", count=len(ticked)))(_ask_delete_documents)(kb, ticked)
 
 
+def _table_key(kb: str, documents: list[Document]) -> str:
+    """Another table for another list of files: ticks are row numbers, and must not pass to the file that moves up."""
+    files = "\0".join(document.file for document in documents)
+    return f"documents_{kb}_{hashlib.sha256(files.encode()).hexdigest()[:16]}"
+
+
 def _row(document: Document) -> dict[str, Any]:
     remarks = [text for text in (document.reason, *document.warnings) if text]
     if document.same_as:
         remarks.append(t("docs.same_as", file=document.same_as.file))
-    if document.ocr_pages:
-        remarks.append(t("docs.ocr", count=len(document.ocr_pages)))
     return {
         "title": visible(document.title or document.file),
         "authors": visible(", ".join(document.authors)),
@@ -168,7 +176,6 @@ def _ask_delete_documents(kb: str, files: list[str]) -> None:
         explain(exc)
         return
     st.session_state["notice"] = t("docs.deleted", count=len(files))
-    st.session_state.pop(f"documents_{kb}", None)
     st.rerun()
 
 

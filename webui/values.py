@@ -77,7 +77,6 @@ class Document(_Value):
     warnings: tuple[str, ...] = ()
     authors: tuple[str, ...] = ()
     year: int | None = None
-    ocr_pages: tuple[int, ...] = ()
     same_as: SamePaper | None = None
     updated_at: str | float | None = None
 
@@ -122,7 +121,7 @@ class Box(_Value):
 
 
 class Citation(_Value):
-    """A passage that an answer stands on; `page` counts from 1."""
+    """A passage that an answer stands on; `page` counts from 1, `url` is its page image, or the file if that has no pages."""
 
     index: int
     file: str
@@ -132,6 +131,12 @@ class Citation(_Value):
     quote: str = ""
     verified: bool = False
     score: float | None = None
+    url: str = ""
+
+    @property
+    def has_page(self) -> bool:
+        """Whether there is a page to be shown."""
+        return "/page?" in self.url
 
 
 class Message(_Value):

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from configs.settings import Splitting
 from server.api.bodies import CreateBody, SearchBody
 from server.api.responses import Envelope, failure
-from server.errors import PaperError, Unprocessable
+from server.errors import Forbidden, Invalid, PaperError, Unprocessable
 from server.knowledge_base import KnowledgeBase
 from server.readers.process import ReaderProcess
 from server.retrieval import retrieve
@@ -46,6 +46,8 @@ def create_knowledge_base(request: Request, body: CreateBody) -> Envelope:
     try:
         runtime_of(request).create_library(body.knowledge_base_name, store=body.vector_store_type, embedding_model=body.embed_model or None)
     except PaperError as exc:
+        if isinstance(exc, Forbidden):
+            return Envelope(code=403, msg="Don't attack me")  # word for word what old clients know
         old_codes = {400: 404, 409: 404}  # an empty or a taken name is 404 to old clients
         return Envelope(code=old_codes.get(exc.status, exc.status), msg=str(exc))
     return Envelope(msg=f"已新增知识库 {body.knowledge_base_name}")
@@ -98,8 +100,9 @@ def upload_docs(
     chunk_size: Annotated[int | None, Form()] = None,
     chunk_overlap: Annotated[int | None, Form()] = None,
     zh_title_enhance: Annotated[bool | None, Form()] = None,
+    password: Annotated[str, Form()] = "",
 ) -> Envelope:
-    """Store the files and, unless told otherwise, ingest them before answering.
+    """Store the files and, unless told otherwise, ingest them before answering; PDFs that `password` opens are stored without it.
 
     With a `chunk_size` or `chunk_overlap` (characters) they are split as Langchain-Chatchat does, else as the settings say; that is
     remembered with each file.
@@ -110,7 +113,8 @@ def upload_docs(
         kb = runtime.shelf.open(knowledge_base_name)
     except PaperError as exc:
         return failure(exc)
-    stored, failed = store_uploads(runtime, kb, files, override=override)
+    stored, refused = store_uploads(runtime, kb, files, override=override, password=password)
+    failed = {name: str(reason) for name, reason in refused.items()}
     if to_vector_store and stored:
         try:
             failed |= runtime.start_ingest(kb.name, files=stored, chosen=chosen).result().failed
@@ -156,9 +160,14 @@ def download_doc(request: Request, knowledge_base_name: str, file_name: str, pre
 
 def store_uploads(
     runtime: Runtime, kb: KnowledgeBase, files: list[UploadFile], *, override: bool, password: str = ""
-) -> tuple[list[str], dict[str, str]]:
-    """(names that were stored, name -> reason of those that were not). PDFs that `password` opens are stored without it."""
-    stored, failed = [], {}
+) -> tuple[list[str], dict[str, PaperError]]:
+    """(names that were stored, name -> why not). PDFs that `password` opens are stored without it.
+
+    What could not be read may be replaced without `override`: a better copy is what its user has come with.
+    """
+    stored: list[str] = []
+    refused: dict[str, PaperError] = {}
+    bad = {row.name for row in kb.catalog.files() if row.state == "failed" and not row.chunks}
     limit_bytes = runtime.settings.server.upload_limit_mib << 20
     limits = runtime.settings.readers
 
@@ -171,12 +180,18 @@ def store_uploads(
         locked = bool(password) and name.lower().endswith(".pdf")
         try:
             path = kb.store_file(
-                name, upload.file, override=override, limit_bytes=limit_bytes, prepare=unlock if locked else lambda path: None
+                name,
+                upload.file,
+                override=override or name in bad,
+                limit_bytes=limit_bytes,
+                prepare=unlock if locked else lambda path: None,
             )
             stored.append(path.relative_to(kb.content).as_posix())
-        except (PaperError, UnicodeError) as exc:
-            failed[name] = str(exc)
-    return stored, failed
+        except PaperError as exc:
+            refused[name] = exc
+        except UnicodeError as exc:
+            refused[name.encode(errors="replace").decode()] = Invalid(f"the name is not UTF-8: {exc}")
+    return stored, refused
 
 
 def asked_splitting(default: Splitting, chunk_size: int | None, chunk_overlap: int | None, zh_title_enhance: bool | None) -> Splitting:

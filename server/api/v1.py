@@ -18,6 +18,7 @@ from server.api.knowledge_base import runtime_of, store_uploads
 from server.api.responses import as_json, event_stream
 from server.errors import Conflict, Invalid, PaperError
 from server.identity import Known, copies
+from server.image_file import has_pages
 from server.jobs import Job, JobView
 from server.llm import chat_model
 from server.runtime import SAMPLES
@@ -26,6 +27,7 @@ from server.types import Box, Citation, Identity
 
 router = APIRouter(prefix="/api/v1", tags=["PaperProof"])
 EVENT_INTERVAL_S = 0.4
+EXISTS = "a file of this name is in the library already; send override=true to replace it"
 
 
 @router.get("/status")
@@ -105,9 +107,12 @@ def upload(
     """
     runtime = runtime_of(request)
     library = runtime.shelf.open(kb)
-    stored, failed = store_uploads(runtime, library, files, override=override, password=password)
+    stored, refused = store_uploads(runtime, library, files, override=override, password=password)
+    failed = {name: EXISTS if isinstance(exc, Conflict) else str(exc) for name, exc in refused.items()}
     if not stored:
-        raise Conflict("; ".join(f"{name}: {reason}" for name, reason in failed.items()) or "no file was sent")
+        kinds = {type(exc) for exc in refused.values()}
+        kind = kinds.pop() if len(kinds) == 1 else Invalid
+        raise kind("; ".join(f"{name}: {reason}" for name, reason in failed.items()))
     body = job_body(runtime.start_ingest(kb, files=stored, chosen=runtime.settings.splitting).view())
     return body | {"failed": failed}
 
@@ -123,7 +128,7 @@ def delete(request: Request, kb: str, file: str) -> Response:
 def start_job(request: Request, kb: str, body: JobBody) -> dict[str, Any] | Response:
     """Ingest a library in the background. 204 when `create` is asked for the sample library and its user has deleted it."""
     runtime = runtime_of(request)
-    running = runtime.jobs.running(kb)
+    running = runtime.jobs.running(kb, "increment")
     if running is not None and body.kind == "increment":
         return job_body(running.view())
     if body.create and kb == SAMPLES:
@@ -218,10 +223,11 @@ def job_body(view: JobView) -> dict[str, Any]:
 
 
 def citation_body(citation: Citation) -> dict[str, Any]:
-    """A citation as JSON; `url` is the page image with the quote highlighted, relative to port 7861."""
+    """A citation as JSON; `url`, relative to port 7861, is the page image with the quote highlighted, or the file if it has no pages."""
+    kb, file = quote(citation.kb, safe=""), quote(citation.file, safe="")
     own = [box for box in citation.boxes if box.page == citation.page]
     boxes = ";".join(",".join(f"{value:g}" for value in box[1:]) for box in own)
-    url = f"/api/v1/libraries/{quote(citation.kb, safe='')}/page?file={quote(citation.file, safe='')}&page={citation.page}"
+    url = f"/api/v1/libraries/{kb}/page?file={file}&page={citation.page}" + (f"&boxes={quote(boxes, safe='')}" if boxes else "")
     return {
         "index": citation.index,
         "kb": citation.kb,
@@ -232,7 +238,7 @@ def citation_body(citation: Citation) -> dict[str, Any]:
         "quote": citation.quote,
         "verified": citation.verified,
         "score": citation.score,
-        "url": url + (f"&boxes={quote(boxes, safe='')}" if boxes else ""),
+        "url": url if has_pages(citation.file) else f"/knowledge_base/download_doc?knowledge_base_name={kb}&file_name={file}",
     }
 
 

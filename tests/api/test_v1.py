@@ -100,7 +100,7 @@ def test_an_upload_is_a_job_that_can_be_followed_to_its_end(http: TestClient, sc
     assert events[-1]["state"] == "done"
     assert all(event["state"] == "running" for event in events[:-1])
     last = events[-1]
-    assert (last["kb"], last["kind"], last["total"], last["done"]) == (scratch, "increment", 3, 3)
+    assert (last["kb"], last["kind"], last["total"], last["done"]) == (scratch, "upload", 3, 3)
     assert sorted(last["failed"]) == ["b.xyz", "empty.md"]
     assert http.get(f"/api/v1/jobs/{last['id']}").json() == last
     rows = {row["file"]: (row["state"], bool(row["reason"])) for row in http.get(f"/api/v1/libraries/{scratch}/documents").json()}
@@ -109,9 +109,9 @@ def test_an_upload_is_a_job_that_can_be_followed_to_its_end(http: TestClient, sc
 
 def test_uploads_that_are_refused_say_so_at_once(http: TestClient, scratch: str):
     followed(http, upload(http, scratch, {"a.md": b"apple"}).json())
-    check_problem(upload(http, scratch, {"a.md": b"other"}), 409, "文件 a.md 已存在。")
+    check_problem(upload(http, scratch, {"a.md": b"other"}), 409, "a.md: a file of this name is in the library already; send override=true")
     both = upload(http, scratch, {"a.md": b"other", "b.md": b"banana"})
-    assert both.json()["failed"] == {"a.md": "文件 a.md 已存在。"}
+    assert list(both.json()["failed"]) == ["a.md"]
     followed(http, both.json())
     again = upload(http, scratch, {"a.md": b"cherry"}, override="true")
     assert followed(http, again.json())[-1]["failed"] == {}
@@ -130,12 +130,12 @@ def test_an_encrypted_paper_is_stored_without_its_password(http: TestClient, scr
     without = followed(http, upload(http, scratch, files).json())[-1]
     assert list(without["failed"]) == ["locked.pdf"]
     assert "needs a password" in without["failed"]["locked.pdf"]
-    check_problem(upload(http, scratch, {"wrong.pdf": locked_pdf("秘密")}, password="guess"), 409, "wrong.pdf: the password does not open")
+    check_problem(upload(http, scratch, {"wrong.pdf": locked_pdf("秘密")}, password="guess"), 422, "wrong.pdf: the password does not open")
     assert runtime.shelf.open(scratch).names() == ["b.md", "locked.pdf"]
     stored = runtime.shelf.open(scratch).existing("locked.pdf")
     before = stored.read_bytes()
     answer = upload(http, scratch, {"locked.pdf": locked_pdf("another")}, override="true", password="guess")
-    check_problem(answer, 409, "locked.pdf: the password does not open")
+    check_problem(answer, 422, "locked.pdf: the password does not open")
     assert stored.read_bytes() == before
     last = followed(http, upload(http, scratch, files, override="true", password="秘密").json())[-1]
     assert last["failed"] == {}
@@ -190,7 +190,7 @@ def test_a_library_is_made_when_asked_and_rebuilt(http: TestClient, runtime: Run
         last = followed(http, http.post("/api/v1/libraries/made/jobs", json={"kind": kind}).json())[-1]
         assert (last["kind"], last["total"], last["unchanged"]) == (kind, 1, unchanged)
     assert http.post("/api/v1/libraries/made/jobs", json={"kind": "destroy"}).status_code == 422
-    check_problem(http.post("/api/v1/libraries/a@b/jobs", json={"create": True}), 403, "Don't attack me")
+    check_problem(http.post("/api/v1/libraries/a@b/jobs", json={"create": True}), 403, "cannot name a library")
     runtime.delete_library("made")
 
 

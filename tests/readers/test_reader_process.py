@@ -15,7 +15,7 @@ import pymupdf
 import pytest
 from pdf_maker import column, make_pdf
 
-from server.errors import Cancelled, NotFound, Unavailable, Unreadable
+from server.errors import Cancelled, Exceeded, NotFound, Unavailable, Unreadable
 from server.readers.process import ROOT, ReaderProcess, _Unpickler
 
 needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX process limits")
@@ -63,7 +63,7 @@ def test_errors_come_through_and_the_child_lives_on(note: Path, tmp_path: Path) 
 def test_file_that_takes_too_long_is_given_up_and_the_next_is_read(slow: Path, note: Path) -> None:
     with ReaderProcess(timeout_s=0.5) as reader:
         started = time.monotonic()
-        with pytest.raises(Unreadable, match=r"longer than 0\.5 s"):
+        with pytest.raises(Exceeded, match=r"longer than 0\.5 s"):
             reader.read(slow)
         assert time.monotonic() - started < 10  # the child's start included
         assert reader.read(note).title == "A note"
@@ -80,6 +80,30 @@ def test_crash_costs_one_file(slow: Path, note: Path) -> None:
         with pytest.raises(Unreadable, match=r"crashed on this file \(signal 11\)"):
             reader.read(slow)
         killer.join()
+        assert reader.read(note).title == "A note"
+
+
+@needs_posix
+@pytest.mark.parametrize("number", [9, 15])
+def test_a_child_that_somebody_else_ends_is_not_the_files_fault(slow: Path, note: Path, number: int) -> None:
+    with ReaderProcess() as reader:
+        reader.read(note)
+        assert reader._child is not None
+        killer = threading.Timer(0.2, os.kill, (reader._child._process.pid, number))
+        killer.start()
+        with pytest.raises(Unavailable, match=rf"ended from outside \(signal {number}\)"):
+            reader.read(slow)
+        killer.join()
+        assert reader.read(note).title == "A note"
+
+
+@needs_posix
+def test_a_child_that_died_while_it_was_idle_is_replaced(note: Path) -> None:
+    with ReaderProcess() as reader:
+        reader.read(note)
+        assert reader._child is not None
+        os.kill(reader._child._process.pid, 9)
+        os.waitid(os.P_PID, reader._child._process.pid, os.WEXITED | os.WNOWAIT)
         assert reader.read(note).title == "A note"
 
 

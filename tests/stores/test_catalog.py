@@ -120,7 +120,7 @@ def test_a_listing_of_an_unknown_file_is_not_found(catalog: Catalog):
 
 
 CHANGES = st.lists(
-    st.tuples(st.sampled_from(["put", "fail", "remove", "mark", "follow"]), st.sampled_from("abc"), st.integers(1, 3)), max_size=14
+    st.tuples(st.sampled_from(["put", "fail", "remove", "mark", "follow", "prune"]), st.sampled_from("abc"), st.integers(1, 3)), max_size=14
 )
 
 
@@ -133,7 +133,9 @@ def test_following_the_changes_equals_a_full_rebuild(tmp_path_factory: pytest.Te
 
     def follow() -> None:
         nonlocal at
-        _, at, removed, ids, rows = catalog.changes_since(at)
+        since, at, removed, ids, rows = catalog.changes_since(at)
+        if since == 0:
+            index.clear()
         for window in removed:
             index.pop(window, None)
         index.update({int(i): row.tobytes() for i, row in zip(ids, rows, strict=True)})
@@ -148,6 +150,8 @@ def test_following_the_changes_equals_a_full_rebuild(tmp_path_factory: pytest.Te
             catalog.remove([name])
         elif kind == "mark":
             catalog.mark([name], "reading")
+        elif kind == "prune":
+            catalog.prune(catalog.generation() - count + 1)
         else:
             follow()
     follow()
@@ -155,6 +159,32 @@ def test_following_the_changes_equals_a_full_rebuild(tmp_path_factory: pytest.Te
     assert index == {int(i): row.tobytes() for i, row in zip(ids, rows, strict=True)}
     assert len(index) == catalog.counts()[2]
     catalog.close()
+
+
+def test_what_was_removed_is_forgotten_once_it_is_more_than_what_there_is(catalog: Catalog):
+    def removed() -> int:
+        with catalog._connection() as db:
+            return int(db.execute("SELECT count(*) FROM removed").fetchone()[0])
+
+    for seed in range(3):
+        put(catalog, "a", ["one", "two"], seed)
+    assert removed() == 4
+    catalog.prune(2)  # 2 removed, 2 there
+    assert removed() == 4
+    catalog.prune(3)
+    assert removed() == 0
+    assert [catalog.changes_since(generation)[0] for generation in (1, 2, 3)] == [0, 0, 3]
+    assert len(catalog.changes_since(2)[3]) == 2
+
+
+def test_chunks_of_the_same_bytes_may_outlive_a_failure(catalog: Catalog):
+    put(catalog, "a", ["some words"])
+    (row,) = catalog.files()
+    catalog.fail("a", "too slow", row.sha256, "recipe", keep_same=True)
+    (kept,) = catalog.files()
+    assert (kept.state, kept.reason, kept.recipe, kept.chunks) == ("failed", "too slow", "recipe", 1)
+    catalog.fail("a", "too slow", "of other bytes", "recipe", keep_same=True)
+    assert catalog.counts() == (0, 0, 0)
 
 
 def test_vectors_come_back_as_unit_float32_to_a_thousandth(catalog: Catalog):

@@ -149,12 +149,16 @@ def shown_page(page: Page) -> bytes:
     return page.request.get(source if "://" in source else page.url.split("/", 3)[0] + "//" + page.url.split("/")[2] + source).body()
 
 
-def upload(page: Page, files: list[tuple[str, bytes]]) -> None:
-    """Send files from the libraries page, without waiting for them to be read."""
+def upload(page: Page, files: list[tuple[str, bytes]], password: str = "") -> None:
+    """Send files from the libraries page, without waiting for them to be read; the password's field is left with Tab."""
     expect(page.locator("[data-testid=stDialog]")).to_have_count(0)  # the page behind a closing dialog takes nothing
     settled(page)
     chooser = page.locator("[data-testid=stFileUploader] input[type=file]")
     chooser.set_input_files([FilePayload(name=name, mimeType="application/octet-stream", buffer=data) for name, data in files])
+    if password:
+        field = page.locator("[class*=st-key-password_] input")
+        field.press_sequentially(password)
+        field.press("Tab")
     button = page.locator(".st-key-upload button")
     expect(button).to_be_enabled()
     button.click()

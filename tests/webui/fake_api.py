@@ -32,17 +32,17 @@ CITATIONS: list[dict[str, Any]] = [
     {
         "index": 1, "file": PAPER, "title": "Rank fusion for small libraries", "page": 3,
         "boxes": [{"page": 3, "x0": 72, "y0": 138, "x1": 500, "y1": 158}, {"page": 4, "x0": 72, "y0": 72, "x1": 90, "y1": 80}],
-        "quote": QUOTE, "verified": True, "score": 0.83, "url": "/x",
+        "quote": QUOTE, "verified": True, "score": 0.83, "url": "/api/v1/libraries/samples/page?page=3",
     },
     {
         "index": 2, "file": PAPER, "title": "Rank fusion for small libraries", "page": 4,
         "boxes": [{"page": 4, "x0": 72, "y0": 164, "x1": 480, "y1": 184}],
         "quote": "Reciprocal rank fusion looks at positions only, so a clear winner counts no more than a narrow one.",
-        "verified": True, "score": 0.79, "url": "/x",
+        "verified": True, "score": 0.79, "url": "/api/v1/libraries/samples/page?page=4",
     },
     {
         "index": 3, "file": "中文检索.md", "title": "中文检索的分词方法", "page": 1, "boxes": [],
-        "quote": "二元分词在短查询上优于词典分词。", "verified": False, "score": 0.71, "url": "/x",
+        "quote": "二元分词在短查询上优于词典分词。", "verified": False, "score": 0.71, "url": "/knowledge_base/download_doc?x=y",
     },
 ]  # fmt: skip
 
@@ -84,7 +84,6 @@ def sample_state() -> State:
             language="zh",
             pages=1,
             chunks=9,
-            ocr_pages=[1, 2],
             same_as={"file": PAPER, "reason": "title"},
         ),
         document("crash-safe-ingestion.pdf", title="Killing ingestion nine hundred times", pages=9, chunks=33),

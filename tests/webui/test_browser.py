@@ -95,12 +95,13 @@ def test_on_a_phone_the_page_covers_the_conversation_until_it_is_closed(chrome: 
     page.context.close()
 
 
-def test_uploaded_files_are_followed_and_the_bad_one_is_named(chrome: Browser, base_url: str) -> None:
+def test_uploaded_files_are_followed_and_the_bad_one_is_named(chrome: Browser, base_url: str, state: fake_api.State) -> None:
     page = browser.open_app(chrome, base_url, "library")
-    browser.upload(page, [("new.pdf", b"%PDF-"), ("bad.pdf", b"x")])
+    browser.upload(page, [("new.pdf", b"%PDF-"), ("bad.pdf", b"x")], password="a b")
     outcome = browser.wait_for_job(page)
     assert "Done: 1 of 2 files are ready" in outcome
     assert "bad.pdf – not a PDF: the header is missing" in outcome
+    assert state.passwords == ["a b"]
     page.context.close()
 
 
@@ -125,13 +126,15 @@ def test_a_library_is_made_filled_and_deleted_after_a_yes(chrome: Browser, base_
 
 
 def test_ticked_documents_are_deleted_after_a_yes(chrome: Browser, base_url: str, state: fake_api.State) -> None:
-    state.libraries["samples"]["doomed.pdf"] = fake_api.document("doomed.pdf")
+    others = state.libraries["samples"]
+    state.libraries["samples"] = {"doomed.pdf": fake_api.document("doomed.pdf"), **others}
     page = browser.open_app(chrome, base_url, "library")
-    browser.tick_row(page, len(state.libraries["samples"]))
+    browser.tick_row(page, 1)
     page.locator(".st-key-delete_documents button").click()
     page.locator(".st-key-confirm_delete button").click()
     expect(page.get_by_text("Deleted: 1")).to_be_visible()
-    assert "doomed.pdf" not in state.libraries["samples"]
+    assert state.libraries["samples"] == others
+    expect(page.locator(".st-key-delete_documents")).to_have_count(0)  # the row that moved up is not ticked
     page.context.close()
 
 

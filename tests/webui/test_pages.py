@@ -114,10 +114,20 @@ class TestChat:
     def test_a_page_that_is_gone_is_told_in_words(self, state: fake_api.State) -> None:
         app = open_app()
         ask(app, "How are scores fused?")
-        del state.libraries["samples"]["中文检索.md"]
-        app.button(key="open_0_2").click().run()
+        del state.libraries["samples"][fake_api.PAPER]
+        app.button(key="open_0_0").click().run()
         assert "The page cannot be shown." in words(app)
         assert_calm(app)
+
+    def test_a_file_without_pages_shows_the_quote_and_claims_no_page(self, state: fake_api.State) -> None:
+        app = open_app()
+        ask(app, "How are scores fused?")
+        assert "[3] 中文检索的分词方法 — 中文检索.md" in labels(app)
+        asked = len(state.requests)
+        app.button(key="open_0_2").click().run()
+        assert "中文检索.md has no pages" in words(app)
+        assert words(app).count("二元分词在短查询上优于词典分词。") == 2
+        assert not any("/page" in path for _, path in state.requests[asked:])
 
     def test_a_refusal_says_so_and_shows_the_closest_passages(self) -> None:
         app = open_app()
@@ -196,7 +206,7 @@ class TestLibrary:
         table = app.dataframe[0].value
         assert list(table["state"]) == ["ready", "ready", "ready", "failed"]
         assert table["reason"][3] == "encrypted: needs a password"
-        assert table["reason"][1] == "same paper as rank-fusion.pdf; pages read by OCR: 2"
+        assert table["reason"][1] == "same paper as rank-fusion.pdf"
         assert (table["authors"][0], table["year"][0]) == ("A. Author, 李明", 2024)
         assert list(table["language"])[:2] == ["English", "Chinese"]
         assert "Documents: 4 · ready: 3 · failed: 1 · passages: 83" in words(app)
@@ -204,7 +214,7 @@ class TestLibrary:
     def test_an_upload_is_followed_to_its_outcome(self, state: fake_api.State) -> None:
         app = open_app("library")
         app.file_uploader[0].set_value([(name, b"%PDF-", "application/pdf") for name in ("new.pdf", "bad.pdf", fake_api.PAPER)]).run()
-        app.text_input(key="password").set_value("秘密").run()
+        app.text_input(key="password_0").set_value("秘密")
         state.hold = True
         app.button(key="upload").click().run()
         assert_calm(app)

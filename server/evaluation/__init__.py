@@ -1,0 +1,1 @@
+"""How good answers and searches are: measures as pure functions."""
