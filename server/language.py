@@ -13,7 +13,7 @@ from server.types import Language
 CJK = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # ideographs, for use inside a character class
 CJK_MARKS = "\u3000-\u303f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65\u2014\u2018\u2019\u201c\u201d\u2026"
 KANA = "\u3040-\u30ff"
-WIDE = f"{CJK}{KANA}\uac00-\ud7af\u3000-\u303f\uff01-\uff60\uffe0-\uffe6"  # printed two columns wide, written without spaces
+WIDE = f"{CJK}{KANA}\u3000-\u303f\uff01-\uff60\uffe0-\uffe6"  # printed two columns wide, written without spaces; Hangul has spaces
 
 _IDEOGRAPH = re.compile(f"[{CJK}]")
 _KANA = re.compile(f"[{KANA}]")

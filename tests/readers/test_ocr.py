@@ -14,7 +14,7 @@ from typing import Any
 
 import pymupdf
 import pytest
-from pdf_maker import Put, column, make_pdf
+from pdf_maker import column, make_pdf
 from scan_maker import picture, put_into_pdf, scanned
 
 from benchmarks.ocr import characters, words
@@ -23,8 +23,8 @@ from server.errors import Unreadable
 from server.readers import read
 from server.readers.ocr.lines import agreed
 from server.readers.ocr.pages import recognised_page
-from server.readers.ocr.scans import Scans, is_scan
-from server.readers.pdf.page import Line, Page, Word
+from server.readers.ocr.scans import Scans
+from server.readers.pdf.page import Page
 from server.readers.pdf.reader import read_pdf
 from server.readers.process import ReaderProcess
 from server.types import Document, Span
@@ -128,19 +128,6 @@ def test_pages_with_text_keep_it_and_blank_ones_cost_nothing(printed: Path, tmp_
     assert {span.page for text, span in spans_of(document) if text == "Windows"} == {1, 2}
 
 
-def test_scan_with_a_stamp_of_text_is_a_scan_and_a_figure_with_its_legend_is_none(printed: Path, tmp_path: Path) -> None:
-    with pymupdf.open(scanned(printed, tmp_path / "scan.pdf")) as source:
-        source[0].insert_text((30, 190), "Downloaded on 3 May 2024", fontsize=8)
-        assert is_scan(source[0], _with_text("Downloaded on 3 May 2024"))
-        assert not is_scan(source[0], _with_text("a legend of several lines below a figure that fills half of the page. " * 2))
-    with pymupdf.open(make_pdf(tmp_path / "short.pdf", [Put("The end.")])) as source:
-        assert not is_scan(source[0], _with_text("The end."))
-
-
-def _with_text(text: str) -> Page:
-    return Page(1, 400, 200, [Line(1, 0, 0, 9, 9, 10, False, "F", False, [Word(word, 0, 0, 9, 9, False) for word in text.split()])])
-
-
 @pytest.mark.parametrize("known", [True, False])
 def test_text_layer_of_characters_nobody_can_tell_is_not_believed(tmp_path: Path, known: bool) -> None:
     with pymupdf.open() as made:
@@ -191,6 +178,27 @@ def test_failure_costs_one_page() -> None:
     assert scans.text_of(Broken(), blank) is blank
     assert scans.pages == ()
     assert scans.warnings() == ["page 1 could not be read: OCR failed: a filter that nobody knows"]
+
+
+@pytest.mark.parametrize("said", ["std::bad_alloc", "(-4:Insufficient memory) Failed to allocate 9 bytes", "malloc (9 bytes) failed"])
+def test_lack_of_memory_is_no_fault_of_the_scan(said: str) -> None:
+    class Large:
+        rect = pymupdf.Rect(0, 0, 100, 100)
+
+        def get_image_info(self) -> list[dict[str, Any]]:
+            return []
+
+        def get_pixmap(self, **_: object) -> None:
+            raise RuntimeError(said)
+
+    with pytest.raises(MemoryError):
+        Scans(1, lambda page, pages: None).text_of(Large(), Page(1, 100, 100, []))
+
+
+@pytest.mark.slow
+def test_reader_process_with_too_little_memory_for_ocr_names_the_limit(printed: Path, tmp_path: Path) -> None:
+    with ReaderProcess(memory_mib=500) as reader, pytest.raises(Unreadable, match="reading needs more than 500 MiB of memory"):
+        reader.read(put_into_pdf(picture(printed, dpi=600), tmp_path / "large.pdf", 150))
 
 
 def test_sizes_agree_within_twelve_percent() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pymupdf
 import pytest
 
+from server.errors import Unreadable
 from server.readers.pdf.hidden.text import report
 from server.readers.pdf.page import page_lines
 from server.readers.pdf.reader import read_pdf
@@ -106,6 +107,24 @@ def hidden_note(page: Any) -> None:
     note.update()
 
 
+def mixed(state: str, *, colour: str = "", box: tuple[float, float, float, float] = (60, 280, 400, 310)) -> Draw:
+    """An image of every grey, or a rectangle of `colour`, painted with the graphics state `state` over everything before it."""
+
+    def draw(page: Any) -> None:
+        document = page.parent
+        x0, y0, x1, y1 = box
+        if not colour:
+            picture(box)(page)
+            (content,) = page.get_contents()[-1:]
+            document.update_stream(content, b"q /Gs gs " + document.xref_stream(content).strip() + b" Q")
+        resources = int(document.xref_get_key(page.xref, "Resources")[1].split()[0])
+        document.xref_set_key(resources, "ExtGState", f"<</Gs {state}>>")
+        if colour:
+            raw(page, f"q /Gs gs {colour} rg {x0} {842 - y1} {x1 - x0} {y1 - y0} re f Q")
+
+    return draw
+
+
 TRICKS: dict[str, tuple[str, list[Draw]]] = {
     "render mode 3": ("invisible", [put(render_mode=3)]),
     "render mode 7": ("invisible", [put(render_mode=7)]),
@@ -126,6 +145,16 @@ TRICKS: dict[str, tuple[str, list[Draw]]] = {
     "black under a black box": ("covered", [put(), fill((0, 0, 0))]),
     "under a blue oval": ("covered", [put(), lambda page: page.draw_oval(pymupdf.Rect(50, 240, 420, 350), color=None, fill=(0, 0, 1))]),
     "under an image": ("covered", [put(), picture()]),
+    "under a box of nearly full opacity": ("covered", [put(), fill((1, 1, 1), fill_opacity=0.97)]),
+    "under many boxes of some opacity": ("covered", [put(), *[fill((1, 1, 1), fill_opacity=0.75)] * 4]),
+    "under an image of nearly full opacity": ("covered", [put(), mixed("<</ca 0.97>>")]),
+    "under an image, and a veil over all": (
+        "covered",
+        [put(color=(1, 0, 0)), picture(), mixed("<</BM/Multiply>>", colour="1 1 0", box=(0, 0, 595, 842))],
+    ),
+    "under a box, and an image of some opacity": ("covered", [put(), fill((1, 1, 1)), mixed("<</ca 0.3>>")]),
+    "under a box, and a veil over all": ("covered", [put(), fill((1, 1, 1)), mixed("<</ca 0.3>>", colour="1 1 0", box=(0, 0, 595, 842))]),
+    "white under a half transparent box": ("covered", [put(color=(1, 1, 1)), fill((1, 0.9, 0.9), fill_opacity=0.5)]),
     "a layer that is off": ("invisible", [switched_off]),
     "a hidden note": ("invisible", [hidden_note]),
 }
@@ -169,6 +198,13 @@ VISIBLE: dict[str, list[Draw]] = {
     "on a white image": [lambda page: page.insert_image(pymupdf.Rect(60, 280, 400, 310), pixmap=white()), put()],
     "under an image that is transparent": [put(), picture(alpha=True)],
     "under a box of a tenth of opacity": [put(), fill((1, 0, 0), fill_opacity=0.1)],
+    "under a box of half opacity": [put(), fill((1, 1, 0), fill_opacity=0.55)],
+    "under a box of most opacity": [put(), fill((1, 1, 0), fill_opacity=0.8)],
+    "blue under a yellow box that multiplies": [put(color=(0, 0, 1)), mixed("<</BM/Multiply>>", colour="1 1 0")],
+    "under an image of half opacity": [put(), mixed("<</ca 0.5>>")],
+    "under an image of most opacity": [put(), mixed("<</ca 0.7>>")],
+    "under an image that multiplies": [put(), mixed("<</BM/Multiply>>")],
+    "under an image that darkens": [put(), mixed("<</BM/Darken>>")],
     "crossed out": [put(), lambda page: page.draw_line((72, 297), (330, 297), width=1)],
     "in a layer that is on": [lambda page: put(oc=page.parent.add_ocg("text", on=True))(page)],
     "in a note": [lambda page: page.add_freetext_annot(pymupdf.Rect(60, 280, 400, 310), SECRET, text_color=(0, 0, 0))],
@@ -328,3 +364,15 @@ def test_a_document_reports_a_hundred_places() -> None:
     assert kept == tuple(places[:100])
     assert said == ["hidden text on page 1 was left out: “place 1” (tiny); 149 more such places"]
     assert report([]) == ((), [])
+
+
+def test_document_whose_text_is_all_hidden_says_so(tmp_path: Path) -> None:
+    with pymupdf.open() as made:
+        page = made.new_page()
+        page.insert_text((72, 100), SECRET, color=(1, 1, 1))
+        page.insert_text((72, 200), "Words for ants", fontsize=1)
+        made.save(tmp_path / "all.pdf")
+    with pytest.raises(Unreadable) as raised:
+        read_pdf(tmp_path / "all.pdf")
+    said = f"all of it is hidden (background colour, tiny), first on page 1: “{SECRET}”; add a copy that shows its text"
+    assert str(raised.value) == f"no text that can be seen: {said}"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from server.errors import Unreadable
 from server.image_file import open_image
+from server.readers.pdf.failures import failures, lacks_memory, reason_of
 from server.readers.pdf.reader import Tell, document_in
 from server.types import Document
 
@@ -20,5 +21,7 @@ def read_image(path: Path, *, tell: Tell = lambda page, pages: None) -> Document
     try:
         with open_image(path) as image, pymupdf.open("pdf", image.convert_to_pdf()) as source:
             return document_in(source, path, tell)
-    except (RuntimeError, ValueError, pymupdf.mupdf.FzErrorBase) as exc:  # MuPDF decodes only now
-        raise Unreadable(f"the image is damaged ({exc}); save it again as PNG") from exc
+    except failures() as exc:  # MuPDF decodes only now
+        if lacks_memory(exc):
+            raise MemoryError(str(exc)) from exc
+        raise Unreadable(f"the image is damaged ({reason_of(exc, path)}); save it again as PNG") from exc

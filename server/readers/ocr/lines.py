@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
-from server.language import CJK_MARKS, is_wide
+from server.language import CJK_MARKS, display_width, is_wide
 from server.readers.ocr.engine import Strip
 from server.readers.pdf.page import Line, Word, plain
 
@@ -139,11 +139,11 @@ def _size_by_width(runs: Sequence[_Run]) -> float:
 
 
 def _ems(text: str) -> float:
-    """How wide `text` is in font sizes: Latin as in Times, Chinese full width."""
+    """How wide `text` is in font sizes: Latin as in Times, Chinese and Hangul full width."""
     import pymupdf
 
-    wide = sum(map(is_wide, text))
-    return wide + float(pymupdf.get_text_length("".join(char for char in text if not is_wide(char)), "tiro", 1))
+    narrow = "".join(char for char in text if display_width(char) < 2)
+    return len(text) - len(narrow) + float(pymupdf.get_text_length(narrow, "tiro", 1))
 
 
 def agreed(sizes: Sequence[float], weights: Sequence[int]) -> list[float]:

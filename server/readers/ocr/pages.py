@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from server.errors import Unreadable
 from server.readers.ocr.engine import Strip, failures, find_lines, recognise
+from server.readers.ocr.layer import INK
 from server.readers.ocr.lines import Found, lines_of
 from server.readers.ocr.upright import Upright, direction, turned
+from server.readers.pdf.failures import lacks_memory
 from server.readers.pdf.page import Page
 
 if TYPE_CHECKING:
@@ -20,7 +22,6 @@ DPI = 120  # 100 to 200 read equally well; at 100 neighbouring columns run toget
 MOST_PIXELS = 4_000_000  # A4 at 240 dpi: 1.2 of the 2 GiB that a reader may have; a larger sheet is drawn coarser
 SHORT_SIDE = 900  # pixels wanted of a small page, as far as its image has them
 LEAST_CONFIDENCE = 0.5  # of a line; below stand drawings taken for text
-_INK = 50  # of 255 levels away from the paper
 _SAMPLE = 5  # lines that tell whether the page stands on its head
 _SURE = 0.85  # mean confidence of lines that stand upright
 
@@ -33,7 +34,9 @@ class Recognised(NamedTuple):
 
 
 def recognised_page(page: Any, number: int) -> Recognised:
-    """What is printed on a pymupdf page. Raises Unreadable when recognition fails and Unavailable when its models are missing."""
+    """What is printed on a pymupdf page. Raises Unreadable when recognition fails, Unavailable when its models are missing and
+    MemoryError.
+    """
     import pymupdf
 
     try:
@@ -42,6 +45,8 @@ def recognised_page(page: Any, number: int) -> Recognised:
             return _read(pixels, quads, zoom, number)
         return Recognised(Page(number, page.rect.width, page.rect.height, []), 1.0)
     except (*failures(), pymupdf.mupdf.FzErrorBase) as exc:
+        if lacks_memory(exc):
+            raise MemoryError(str(exc)) from exc
         reason = (str(exc).strip() or type(exc).__name__).splitlines()[-1]  # an ONNX error carries a whole traceback
         raise Unreadable(f"OCR failed: {reason}") from exc
 
@@ -68,7 +73,7 @@ def _has_ink(pixels: Pixels) -> bool:
 
     height, width = pixels.shape[:2]
     small = cv2.resize(pixels, (max(1, width // 3), max(1, height // 3)), interpolation=cv2.INTER_AREA).astype(np.int16)
-    return bool((np.abs(small - np.median(small, axis=(0, 1))) > _INK).any())
+    return bool((np.abs(small - np.median(small, axis=(0, 1))) > INK).any())
 
 
 def _read(pixels: Pixels, quads: NDArray[np.float32], zoom: float, number: int) -> Recognised:

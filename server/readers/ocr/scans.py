@@ -8,13 +8,19 @@ from dataclasses import replace
 from typing import Any
 
 from server.errors import Unreadable
+from server.readers.ocr.layer import is_printed, put_back, stands_alone
 from server.readers.ocr.lines import agreed
 from server.readers.ocr.pages import recognised_page
-from server.readers.pdf.page import TEXT_FLAGS, Page
+from server.readers.pdf.page import TEXT_FLAGS, Line, Page
+from server.readers.pdf.rotation import upright_size
 
 FEW_CHARACTERS = 100  # a page with less text than that, a stamp or a running head, may still be a scan
-COVERED = 0.5  # share of the page that images take on a scan
+COVERED = 0.5  # share of the page that images take on a scan with so little text
+WHOLE = 0.8  # the same on one with more: a figure that fills a page leaves room for its caption
+LITTLE = 0.03  # share of the images under text that is no text layer of theirs: three lines of small print; a paragraph takes 0.05
+MARGIN = 0.1  # share of the page's height and width where notes of libraries and publishers stand
 FEWEST_LETTERS = 2  # or digits; a disc is read as "0"
+MORE_LETTERS, MORE_SHARE = 20, 0.25  # by how much OCR must find more than the text layer, to be believed: a logo is no text
 GARBAGE = 0.5  # share of characters nobody can tell, which makes a text layer worthless
 DOUBTFUL = 0.8  # mean confidence below which the reader is warned; clean print has 0.97 and more
 _LISTED = 10  # page numbers in a warning
@@ -35,7 +41,10 @@ class Scans:
         return tuple(self._read)
 
     def text_of(self, sheet: Any, page: Page) -> Page:
-        """`page` as the text layer of the pymupdf page `sheet` gives it or, when that is a scan, what OCR reads there."""
+        """`page` as the text layer of the pymupdf page `sheet` gives it or, when that is a scan, what OCR reads there.
+
+        Text that is printed over the scan keeps its exact words; where OCR finds little more than that, the page stays as it is.
+        """
         if not is_scan(sheet, page):
             return page
         self._tell(page.number, self._count)
@@ -44,8 +53,12 @@ class Scans:
         except Unreadable as exc:
             self._failed.append((page.number, str(exc)))
             return page
-        if sum(char.isalnum() for line in found.lines for char in line.text) < FEWEST_LETTERS:
+        if (letters := _letters(found)) < FEWEST_LETTERS:
             return page
+        if page.lines and not _is_garbage(_whole_text(sheet)):
+            if letters < (1 + MORE_SHARE) * _letters(page) + MORE_LETTERS:
+                return page
+            found = put_back(found, page) if is_printed(sheet) else found
         self._read.append(page.number)
         if confidence < DOUBTFUL:
             self._doubtful.append((page.number, confidence))
@@ -77,13 +90,38 @@ class Scans:
 
 
 def is_scan(sheet: Any, page: Page) -> bool:
-    """Whether a pymupdf page has to be read by OCR: (almost) no text over images, no text at all, or a text layer of unknown characters."""
+    """Whether a pymupdf page has to be read by OCR: no text, unknown characters, or images that have (almost) no text over them.
+
+    The more text there is, the more of the page the images must cover; then the text must be next to nothing or stand in the margins.
+    """
     text = "".join(line.text for line in page.lines)
     if not text or _is_garbage(text):
         return True
-    if len(text) >= FEW_CHARACTERS:
-        return False
-    return _is_garbage(sheet.get_text(flags=TEXT_FLAGS)) or _covered(sheet) >= COVERED  # `page.lines` lack what is private
+    few = len(text) < FEW_CHARACTERS
+    if few and _is_garbage(_whole_text(sheet)):
+        return True
+    return (few or _is_little(page)) and _covered(sheet) >= (COVERED if few else WHOLE) and not stands_alone(sheet, page)
+
+
+def _is_little(page: Page) -> bool:
+    """Whether the lines are next to nothing, measured by their area, or all stand in the margins."""
+    areas = [(line.x1 - line.x0) * (line.y1 - line.y0) for line in page.lines]
+    return sum(areas) < LITTLE * page.width * page.height or all(_in_margin(line, page) for line in page.lines)
+
+
+def _in_margin(line: Line, page: Page) -> bool:
+    left, top = MARGIN * page.width, MARGIN * page.height
+    return line.y1 < top or line.y0 > page.height - top or line.x1 < left or line.x0 > page.width - left
+
+
+def _whole_text(sheet: Any) -> str:
+    """All characters, also those that `Page.lines` lack because they are private."""
+    text: str = sheet.get_text(flags=TEXT_FLAGS)
+    return text
+
+
+def _letters(page: Page) -> int:
+    return sum(char.isalnum() for line in page.lines for char in line.text)
 
 
 def _is_garbage(text: str) -> bool:
@@ -98,10 +136,11 @@ def _covered(sheet: Any) -> float:
     """Share of the page under images; those that overlap count twice."""
     import pymupdf
 
-    whole = sheet.rect * sheet.derotation_matrix
+    width, height = upright_size(sheet)
+    whole = pymupdf.Rect(0, 0, width, height)
     boxes = [pymupdf.Rect(info["bbox"]) & whole for info in sheet.get_image_info()]
     area = sum(abs(box.width * box.height) for box in boxes if not box.is_empty)
-    return float(area / max(1.0, abs(sheet.rect.width * sheet.rect.height)))
+    return float(area / max(1.0, width * height))
 
 
 def listed(numbers: list[int]) -> str:

@@ -1,4 +1,4 @@
-"""Pages of lines -> the same lines in reading order: running heads and line numbers dropped, columns found, rows put together.
+"""A page of lines -> the same lines in reading order: columns found, pieces on one baseline put together.
 
 A page is cut into bands by the lines that cross a gutter; inside a band the left column is read before the right one.
 """
@@ -9,7 +9,7 @@ import bisect
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from statistics import median
 
 from server.language import is_wide
@@ -22,52 +22,18 @@ TABLE_CAPTION = re.compile(
 )
 Column = list[Line]  # lines of one column in one band, top to bottom
 
-_PAGE_NUMBER = re.compile(
-    r"(?:page|p\.|seite|第)?\s*[-–—·]?\s*(?:\d{1,4}|[ivxlc]{1,7})\s*[-–—·]?\s*(?:页)?(?:\s*(?:of|/|von|共)\s*(?:第|共)?\s*\d{1,4}\s*页?)?",
-    re.IGNORECASE,
-)
-_DIGITS = re.compile(r"\d+|\b[ivxlc]+\b")
-_NOTICE = re.compile(r"https?://|www\.|doi\b|©|\bISSN\b|\(c\)|copyright", re.IGNORECASE)
-_MARGIN = 0.13  # share of the page's height where running heads stand
 _WIDE_GAP = 1.1  # of the font size: a gap that separates table cells
-
-
-def drop_furniture(pages: Sequence[Page]) -> None:
-    """Take running heads, feet, page numbers and line numbers out of `pages`, unless nothing else stands there."""
-    kept: list[list[Line]] = []
-    edges = {page.number: _edge_lines(page) for page in pages}
-    seen: Counter[tuple[str, int]] = Counter()
-    for page in pages:
-        seen.update({_print(line) for line in edges[page.number]})
-    often = max(2.0, min(4.0, 0.3 * len(pages)))
-    slots = _head_slots(pages)
-    for page in pages:
-        dropped = _line_numbers(page) | _imprint(page)
-        lines = [line for line in page.lines if id(line) not in dropped]
-        half = page.height / 2
-        top = [line for line in edges[page.number] if line.y0 < half and id(line) not in dropped]
-        bottom = [line for line in reversed(edges[page.number]) if line.y0 > half and id(line) not in dropped]
-        for margin in (top, bottom):
-            for row in _level_rows(margin):
-                repeated = [line for line in row if _times(seen, line) >= often or _slot(line) in slots]
-                rest = [line for line in row if line not in repeated]
-                alone = len(rest) == 1 and len(pages) > 1 and not any(_same_baseline(rest[0], other) for other in lines if other not in row)
-                if alone and _PAGE_NUMBER.fullmatch(rest[0].text.strip()):
-                    repeated.append(rest.pop())
-                dropped |= {id(line) for line in repeated}
-                if rest:
-                    break  # what lies further in is text
-        kept.append([line for line in page.lines if id(line) not in dropped or line.table])
-    if any(kept):
-        for page, lines in zip(pages, kept, strict=True):
-            page.lines = lines
 
 
 def columns(page: Page) -> list[Column]:
     """The lines of a page as columns in reading order; pieces on one baseline are joined, `cells` says where the gaps were.
 
-    A ruled table is one thing for the layout, whatever stands in it.
+    A ruled table is one thing for the layout, whatever stands in it. What is set sideways comes last.
     """
+    return [*_columns(page), *(_rows(part) for part in _parts(with_scripts(page.sideways.lines), 2))]
+
+
+def _columns(page: Page) -> list[Column]:
     lines = with_scripts(page.lines)
     tables: dict[int, list[Line]] = {}
     for line in lines:
@@ -92,86 +58,6 @@ def _stand_in(page: int, area: Ruled, lines: list[Line], number: int) -> Line:
     """One line as large as the table."""
     y0, y1 = min(line.y0 for line in lines), max(line.y1 for line in lines)
     return Line(page, area.x0, y0, area.x1, y1, lines[0].size, False, "", False, [Word(" ", area.x0, y0, area.x1, y1, False)], table=number)
-
-
-def _edge_lines(page: Page) -> list[Line]:
-    """Lines in the top and bottom margins, top to bottom."""
-    top, bottom = page.height * _MARGIN, page.height * (1 - _MARGIN)
-    return sorted((line for line in page.lines if line.y1 < top or line.y0 > bottom), key=lambda line: line.y0)
-
-
-def _level_rows(lines: list[Line]) -> Iterator[list[Line]]:
-    """Neighbouring lines of about one height."""
-    row: list[Line] = []
-    for line in lines:
-        if row and abs(line.y0 - row[0].y0) > 3:
-            yield row
-            row = []
-        row.append(line)
-    if row:
-        yield row
-
-
-def _times(seen: Counter[tuple[str, int]], line: Line) -> int:
-    text, height = _print(line)
-    return seen[text, height] + seen[text, height - 1] + seen[text, height + 1]
-
-
-def _print(line: Line) -> tuple[str, int]:
-    """What repeats: the words without their numbers, unless there are none; and the height."""
-    text = line.text.lower()
-    return (_DIGITS.sub("#", text) if sum(map(str.isalpha, text)) >= 2 else text)[:80], round(line.y0 / 4)
-
-
-def _slot(line: Line) -> tuple[int, float]:
-    return round(line.y0 / 2), line.size
-
-
-def _head_slots(pages: Sequence[Page]) -> set[tuple[int, float]]:
-    """Heights at which most pages of a long document begin with a line that stands apart: heads that name the section."""
-    if len(pages) < 6:
-        return set()
-    counts: Counter[tuple[int, float]] = Counter()
-    for page in pages:
-        if not page.lines:
-            continue
-        top = min(page.lines, key=lambda line: line.y0)
-        below = min((line.y0 for line in page.lines if line.y0 > top.y1 - 1), default=page.height)
-        if top.y1 < page.height * _MARGIN and below - top.y1 > 0.9 * top.size:
-            counts[_slot(top)] += 1
-    return {slot for slot, times in counts.items() if times >= 0.6 * len(pages)}
-
-
-def _line_numbers(page: Page) -> set[int]:
-    """Ids of numbers that count the lines in a margin: five or more, one below the other, evenly counted."""
-    numbers = [line for line in page.lines if len(line.words) == 1 and line.words[0].text.isdigit() and len(line.words[0].text) <= 4]
-    if len(numbers) < 5:
-        return set()
-    dropped: set[int] = set()
-    body = [line for line in page.lines if len(line.words) > 3]
-    if not body:
-        return set()
-    left, right = median(line.x0 for line in body), median(line.x1 for line in body)
-    for side in ([line for line in numbers if line.x1 < left], [line for line in numbers if line.x0 > right]):
-        side.sort(key=lambda line: line.y0)
-        values = [int(line.words[0].text) for line in side]
-        steps = Counter(b - a for a, b in itertools.pairwise(values))
-        if len(side) >= 5 and steps and (step := steps.most_common(1)[0])[0] in (1, 5) and step[1] >= 0.8 * (len(side) - 1):
-            dropped |= {id(line) for line in side}
-    return dropped
-
-
-def _imprint(page: Page) -> set[int]:
-    """Ids of the lines at the foot of page one that name the journal: small, apart from the text, with an address or a notice."""
-    if page.number != 1 or not page.lines:
-        return set()
-    foot = [line for line in page.lines if line.y0 > page.height * (1 - 0.5 * _MARGIN)]
-    text = [line for line in page.lines if line.y0 <= page.height * (1 - 0.5 * _MARGIN)]
-    if not foot or not text or not any(_NOTICE.search(line.text) for line in foot):
-        return set()
-    apart = min(line.y0 for line in foot) - max(line.y1 for line in text) > 2 * foot[0].size
-    small = all(line.size < median(other.size for other in text) for line in foot)
-    return {id(line) for line in foot} if apart and small and len({round(line.y0) for line in foot}) < 3 else set()
 
 
 def _parts(lines: list[Line], depth: int) -> list[list[Line]]:
@@ -334,7 +220,7 @@ def _rows(lines: list[Line]) -> Column:
     rows: list[list[Line]] = []
     for line in sorted(lines, key=lambda line: (line.y0 + line.y1) / 2):
         for row in reversed(rows[-3:]):
-            if _same_baseline(row[0], line):
+            if same_baseline(row[0], line):
                 row.append(line)
                 break
         else:
@@ -342,7 +228,7 @@ def _rows(lines: list[Line]) -> Column:
     return [_joined(row) for row in rows]
 
 
-def _same_baseline(one: Line, other: Line) -> bool:
+def same_baseline(one: Line, other: Line) -> bool:
     overlap = min(one.y1, other.y1) - max(one.y0, other.y0)
     slack = 0.5 * max(one.size, other.size)  # an index may stand below an exponent
     return overlap > 0.6 * min(one.y1 - one.y0, other.y1 - other.y0) and (other.x0 >= one.x1 - slack or other.x1 <= one.x0 + slack)

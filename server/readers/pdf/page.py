@@ -10,12 +10,13 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from itertools import groupby
+from itertools import groupby, pairwise
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from server.language import WIDE
 from server.readers.pdf.hidden.text import find_hidden
+from server.readers.pdf.rotation import Matrix, moved, rotation_of, then, upright_size
 from server.readers.pdf.tables.ruled import Ruled
 from server.types import Hidden
 
@@ -41,6 +42,9 @@ _MATHS_NAME = re.compile(
 _MATHS = re.compile("[\u2190-\u21ff\u2200-\u22ff\u27c0-\u27ef\u2980-\u2aff\U0001d400-\U0001d7ff]")
 _BOLD_NAME = re.compile(r"bold|black|heavy|semibd|demi|[-,]bd|medi(?:um)?\b|CMBX|SFBX|SimHei|黑体", re.IGNORECASE)
 
+_FAR = 1e7  # points; no page is as high
+_SIDEWAYS_ROWS, _SIDEWAYS_WORDS = 5, 4  # lines, and words in each, of text; labels along an axis have fewer
+_STAMPS = 0.07  # share of the page's width where stamps stand: arXiv's ends at 0.065
 TEXT_FLAGS = 64  # pymupdf.TEXT_MEDIABOX_CLIP: ligatures come as letters, white space as spaces, unknown characters as U+FFFD
 _BOLD, _MONOSPACED = 16, 8  # bits of a span's flags
 _STYLE = itemgetter("size", "flags", "font")
@@ -93,6 +97,18 @@ class Line:
 
 
 @dataclass(slots=True)
+class Sideways:
+    """Text that runs in a second direction: a table set sideways. Its `lines` are turned upright and lie `_FAR` below the page.
+
+    `given` are the same lines as they stand on the page before its rotation; `display` turns `lines` into the page as displayed.
+    """
+
+    lines: list[Line] = field(default_factory=list)
+    given: list[Line] = field(default_factory=list)
+    display: Matrix = ()
+
+
+@dataclass(slots=True)
 class Page:
     """The lines of one page in reading coordinates, where text runs to the right; `number` counts from 1; `ruled` are its tables.
 
@@ -107,12 +123,20 @@ class Page:
     ruled: list[Ruled] = field(default_factory=list)
     aside: str = ""  # what runs in other directions than the lines: a stamp along the margin
     hidden: list[Hidden] = field(default_factory=list)  # text that nobody sees, left out of `lines`
+    sideways: Sideways = field(default_factory=lambda: Sideways())
+
+    @property
+    def is_turned(self) -> bool:
+        """Whether boxes of words have to be moved for display."""
+        return self.display is not None or bool(self.sideways.lines)
 
     def displayed(self, word: Word) -> tuple[float, float, float, float]:
         """The box of `word` on the page as displayed."""
+        if self.sideways.lines and word.y0 > _FAR:
+            return moved(self.sideways.display, word.x0, word.y0, word.x1, word.y1)
         if self.display is None:
             return word.x0, word.y0, word.x1, word.y1
-        return _moved(self.display, word.x0, word.y0, word.x1, word.y1)
+        return moved(self.display, word.x0, word.y0, word.x1, word.y1)
 
 
 def page_lines(page: Any, number: int) -> Page:
@@ -138,17 +162,43 @@ def page_lines(page: Any, number: int) -> Page:
             if printed and (made := _line(number, spans, printed)):
                 rows.setdefault(direction, []).append(made)
     rows.pop((0, 0), None)  # slanted: a watermark
-    whole = page.rect * page.derotation_matrix
-    width, height = abs(whole.width), abs(whole.height)
+    width, height = upright_size(page)
     direction = max(rows, key=lambda key: sum(len(line.words) for line in rows[key]), default=(1, 0))
     lines = rows.get(direction, [])
-    aside = " ".join(line.text for key, others in rows.items() if key != direction for line in others)
+    rotation = rotation_of(page) if page.rotation else ()
+    sideways = _sideways({key: others for key, others in rows.items() if key != direction}, width, height, rotation)
+    read = {id(line) for line in sideways.given}
+    aside = " ".join(line.text for key, others in rows.items() if key != direction for line in others if id(line) not in read)
     turn, back = _turns(direction, width, height)
     if turn:
         lines = [_turned(line, turn) for line in lines]
         width, height = (height, width) if direction[0] == 0 else (width, height)
-    display = _then(back, tuple(page.rotation_matrix) if page.rotation else ())
-    return Page(number, width, height, lines, display, aside=aside, hidden=found.hidden)
+    return Page(number, width, height, lines, then(back, rotation), aside=aside, hidden=found.hidden, sideways=sideways)
+
+
+def _sideways(others: dict[tuple[int, int], list[Line]], width: float, height: float, rotation: Matrix) -> Sideways:
+    """What runs in a second direction and is more than labels and stamps: five lines of four words or more, one below the other.
+
+    Lines in the margins are stamps, however long.
+    """
+    for direction, given in others.items():
+        turn, back = _turns(direction, width, height)
+        if len(given) < _SIDEWAYS_ROWS or not turn:
+            continue
+        across = width if direction[0] == 0 else height
+        turned = [(line, _turned(line, turn)) for line in given]
+        inner = [(line, made) for line, made in turned if _STAMPS * across < (made.y0 + made.y1) / 2 < (1 - _STAMPS) * across]
+        words: dict[int, int] = {}  # half of a line's height -> words at that height
+        for _, line in inner:
+            row = round((line.y0 + line.y1) / line.size)
+            words[row] = words.get(row, 0) + len(line.words)
+        rows = sorted(row for row, count in words.items() if count >= _SIDEWAYS_WORDS)
+        near = sum(after - before <= 6 for before, after in pairwise(rows))
+        if near + 1 >= _SIDEWAYS_ROWS:
+            down = [_turned(line, (1, 0, 0, 1, 0, 2 * _FAR)) for _, line in inner]
+            display = then(then((1, 0, 0, 1, 0, -2 * _FAR), back) or (), rotation) or ()
+            return Sideways(down, [line for line, _ in inner], display)
+    return Sideways()
 
 
 def _drawing_list(page: Any) -> Any:
@@ -314,23 +364,7 @@ def _turns(direction: tuple[int, int], width: float, height: float) -> tuple[tup
     return (), ()
 
 
-def _then(first: tuple[float, ...], second: tuple[float, ...]) -> tuple[float, ...] | None:
-    """The matrix that applies `first`, then `second`."""
-    if not first or not second:
-        return first or second or None
-    a, b, c, d, e, f = first
-    p, q, r, s, t, u = second
-    return a * p + b * r, a * q + b * s, c * p + d * r, c * q + d * s, e * p + f * r + t, e * q + f * s + u
-
-
 def _turned(line: Line, matrix: tuple[float, ...]) -> Line:
-    words = [Word(word.text, *_moved(matrix, word.x0, word.y0, word.x1, word.y1), word.glued) for word in line.words]
-    box = _moved(matrix, line.x0, line.y0, line.x1, line.y1)
+    words = [Word(word.text, *moved(matrix, word.x0, word.y0, word.x1, word.y1), word.glued) for word in line.words]
+    box = moved(matrix, line.x0, line.y0, line.x1, line.y1)
     return Line(line.page, *box, line.size, line.bold, line.family, line.code, words, line.cells, line.maths)
-
-
-def _moved(matrix: tuple[float, ...], x0: float, y0: float, x1: float, y1: float) -> tuple[float, float, float, float]:
-    a, b, c, d, e, f = matrix
-    corners = ((x0, y0), (x1, y0), (x0, y1), (x1, y1))  # all four: a scan may lie askew
-    xs, ys = [x * a + y * c + e for x, y in corners], [x * b + y * d + f for x, y in corners]
-    return min(xs), min(ys), max(xs), max(ys)

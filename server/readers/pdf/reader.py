@@ -11,9 +11,11 @@ from server.errors import Locked, Unreadable
 from server.language import language_of
 from server.readers.ocr.scans import Scans, listed
 from server.readers.pdf.blocks import build_outline
-from server.readers.pdf.hidden.text import report
+from server.readers.pdf.failures import failures, lacks_memory, reason_of
+from server.readers.pdf.furniture import drop_furniture
+from server.readers.pdf.hidden.text import quoted, report
 from server.readers.pdf.identity.paper import front_of, identity_of
-from server.readers.pdf.layout import columns, drop_furniture
+from server.readers.pdf.layout import columns
 from server.readers.pdf.page import Page, page_lines
 from server.readers.pdf.tables.rules import ruled_areas
 from server.readers.pdf.text import Vocabulary
@@ -41,27 +43,22 @@ def read_pdf(path: Path, *, passwords: Sequence[str] = (), tell: Tell = lambda p
         raise Unreadable(f"this is no PDF although it is named {path.suffix}; give it its right suffix or download it again")
     try:
         source = pymupdf.open(path, filetype="pdf")
-    except _failures() as exc:
-        raise Unreadable(f"the PDF is damaged and could not be repaired ({exc}); download it again") from exc
+    except failures() as exc:
+        raise Unreadable(f"the PDF is damaged and could not be repaired ({reason_of(exc, path)}); download it again") from exc
     with source:
         try:
             _unlock(source, passwords)
             return document_in(source, path, tell)
         except (RuntimeError, pymupdf.mupdf.FzErrorBase) as exc:  # MuPDF's, wherever it meets the damage
-            raise Unreadable(f"the PDF is damaged and could not be read ({exc}); download it again") from exc
+            if lacks_memory(exc):
+                raise MemoryError(str(exc)) from exc
+            raise Unreadable(f"the PDF is damaged and could not be read ({reason_of(exc, path)}); download it again") from exc
 
 
 def _unlock(source: Any, passwords: Sequence[str]) -> None:
     if source.needs_pass and not any(source.authenticate(password) for password in passwords):
         tried = "none of the given passwords opens it" if passwords else "give it when you add the file, or set readers.passwords"
         raise Locked(f"the PDF needs a password; {tried}")
-
-
-def _failures() -> tuple[type[Exception], ...]:
-    """What PyMuPDF raises for damaged files: its own errors, MuPDF's, and Python's where a value was not what it expected."""
-    import pymupdf
-
-    return (RuntimeError, ValueError, IndexError, pymupdf.mupdf.FzErrorBase)
 
 
 def document_in(source: Any, path: Path, tell: Tell) -> Document:
@@ -77,7 +74,7 @@ def document_in(source: Any, path: Path, tell: Tell) -> Document:
     if len(warnings) == count:
         raise Unreadable("the PDF is damaged: none of its pages could be read; download it again")
     if len(empty) == count:
-        raise Unreadable(scans.nothing_found())
+        raise Unreadable(_all_hidden(pages) or scans.nothing_found())
     if empty:
         warnings.append(f"{len(empty)} of {count} pages have no text: {listed(empty)}")
     scans.agree(pages)
@@ -111,10 +108,20 @@ def _pages(source: Any, scans: Scans) -> tuple[list[Page], list[str]]:
             page = scans.text_of(sheet, page)
             page.hidden = hidden  # also of a page that OCR has read instead
             pages.append(page)
-        except _failures() as exc:
+        except failures() as exc:
             pages.append(Page(number, 0, 0, []))
             warnings.append(f"page {number} is damaged and was left out ({exc})")
     return pages, warnings
+
+
+def _all_hidden(pages: Sequence[Page]) -> str:
+    """What to say when no page shows text but hidden text was found; empty when there is none."""
+    hidden = [place for page in pages for place in page.hidden]
+    if not hidden:
+        return ""
+    reasons = ", ".join(dict.fromkeys(place.reason for place in hidden))
+    where = f"page {hidden[0].box.page}: “{quoted(hidden[0].text)}”"
+    return f"no text that can be seen: all of it is hidden ({reasons}), first on {where}; add a copy that shows its text"
 
 
 def _unknown_share(pages: list[Page]) -> float:

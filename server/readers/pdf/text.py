@@ -54,7 +54,7 @@ def block_text(lines: Sequence[Line], pages: Sequence[Page], vocabulary: Vocabul
     length = 0
     for row, line in enumerate(lines):
         number = line.page
-        turned = pages[number - 1].displayed if pages[number - 1].display else None
+        turned = pages[number - 1].displayed if pages[number - 1].is_turned else None
         cells = set(line.cells) if separator else set()
         for at, word in enumerate(line.words):
             text, x0, y0, x1, y1, glued = word

@@ -8,6 +8,7 @@ import uuid
 from pathlib import Path
 
 from server.errors import Locked, Unreadable
+from server.readers.pdf.failures import failures, reason_of
 
 
 def unlock_pdf(path: Path, password: str) -> None:
@@ -26,8 +27,8 @@ def unlock_pdf(path: Path, password: str) -> None:
                 raise Locked("the password does not open this PDF; try another one")
             source.save(temporary, encryption=pymupdf.PDF_ENCRYPT_NONE)
         os.replace(temporary, path)
-    except (RuntimeError, ValueError, pymupdf.mupdf.FzErrorBase) as exc:
-        raise Unreadable(f"the PDF could not be opened with the password ({exc})") from exc
+    except failures() as exc:
+        raise Unreadable(f"the PDF could not be opened with the password ({reason_of(exc, path)})") from exc
     finally:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()

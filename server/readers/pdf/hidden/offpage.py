@@ -11,7 +11,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from server.readers.pdf.hidden.painting import Rect, TextBlock
+from server.readers.pdf.hidden.painting import TextBlock
+from server.readers.pdf.rotation import Rect
 
 _TEXT = 64  # pymupdf.TEXT_CLIP: only what lies on the page
 _SWITCHED_OFF = 2 | 32  # annotation flags: hidden, no view

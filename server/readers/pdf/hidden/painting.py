@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from server.readers.pdf.hidden.sheer import SOLID, Sheer, rounded
+from server.readers.pdf.rotation import Rect
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     Pixels = NDArray[np.int16]  # (height, width, 3)
 
-Rect = tuple[float, float, float, float]
 Sight = Literal["seen", "same colour", "nothing"]
 
 # Of 255, in each channel: white against this is a contrast of 1.15 to 1, which nobody reads. Watermarks are set at 40 to 100, grey
@@ -32,16 +34,21 @@ _MOST_PAINTS = 2000
 _MOST_PICTURES = 12
 _MOST_PIXELS = 8_000_000  # 24 MB
 _LEAST_OPACITY = 0.1
+_DIMMING = 128  # of 255: from this opacity on, a few shapes over each other hide what lies under them
 _BEYOND = 1000.0  # points around the page
 _LIGHTENING = frozenset({"Screen", "Lighten", "ColorDodge", "Difference", "Exclusion", "Hue", "Saturation", "Color", "Luminosity"})
 
 
 class Paint(NamedTuple):
-    """An image (`colour` is None) or the rectangle around a filled shape; `order` counts paints and text blocks as they are painted."""
+    """An image (`colour` is None) or the rectangle around a filled shape; `order` counts paints and text blocks as they are painted.
+
+    `solid` says of a shape that nothing shows through it, as far as its own opacity tells.
+    """
 
     box: Rect
     colour: int | None
     order: int
+    solid: bool = False
 
 
 class TextBlock(NamedTuple):
@@ -88,20 +95,21 @@ def painted(drawn: Any, states: States) -> tuple[list[Paint], list[TextBlock], A
                 paints.append(Paint((x0, y0, x1, y1), None, order))
             elif text.startswith(_VECTOR):
                 colour, _, alpha = text[len(_VECTOR) :].partition(", alpha: ")
-                if int(alpha.partition(",")[0]) >= 128:
-                    paints.append(Paint((x0, y0, x1, y1), int(colour, 16), order))
+                if (opacity := int(alpha.partition(",")[0])) >= _DIMMING:
+                    paints.append(Paint((x0, y0, x1, y1), int(colour, 16), order, opacity >= 255 * SOLID))
     if len(paints) > _MOST_PAINTS:
         paints = [Paint(around([paint.box for paint in paints]), None, paints[-1].order)]
     return paints, texts, everything
 
 
-def opaque_images(drawn: Any) -> list[Rect]:
-    """Where images without a mask are painted, clipped as they are."""
+def opaque_images(drawn: Any, sheer: Sheer) -> list[Rect]:
+    """Where images without a mask are painted in full, clipped as they are."""
     import pymupdf
 
     images = pymupdf.TextPage(drawn.get_textpage(flags=_IMAGES | _CLIP)).extractIMGINFO()
     upright = [image for image in images if not (image["transform"][0] and image["transform"][1])]
-    return [image["bbox"] for image in upright if not image["has-mask"] and image["colorspace"]]  # a stencil has no colours
+    solid = [image for image in upright if not image["has-mask"] and image["colorspace"]]  # a stencil has no colours
+    return [image["bbox"] for image in solid if rounded(image["transform"]) in sheer.full]
 
 
 def graphics_states(page: Any) -> States:

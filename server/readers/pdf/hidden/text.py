@@ -16,7 +16,9 @@ from typing import Any, NamedTuple
 from server.language import is_wide
 from server.readers.pdf.hidden import painting
 from server.readers.pdf.hidden.offpage import Unpainted, off_page, switched_off
-from server.readers.pdf.hidden.painting import Paint, Picture, Rect, TextBlock
+from server.readers.pdf.hidden.painting import Paint, Picture, TextBlock
+from server.readers.pdf.hidden.sheer import Sheer, sheer_paints
+from server.readers.pdf.rotation import Matrix, Rect, moved, rotation_of
 from server.types import Box, Hidden, HiddenReason
 
 SMALLEST_PT = 2.0  # as displayed; the smallest print meant to be read, indexes in formulas and labels in figures, is about 3 points
@@ -63,11 +65,9 @@ class _Run:
     def letters(self) -> int:
         return sum(map(str.isalnum, self.text))
 
-    def hidden(self, number: int, turn: Any) -> Hidden:
-        import pymupdf
-
+    def hidden(self, number: int, turn: Matrix) -> Hidden:
         text = self.text if len(self.text) <= MOST_CHARACTERS else self.text[: MOST_CHARACTERS - 1] + "…"
-        return Hidden(text, self.reason, Box(number, *(pymupdf.Rect(painting.around(self.boxes)) * turn)))
+        return Hidden(text, self.reason, Box(number, *moved(turn, *painting.around(self.boxes))))
 
 
 @dataclass(slots=True)
@@ -98,7 +98,7 @@ def find_hidden(page: Any, number: int, drawn: Any, textpage: Any, blocks: Seque
         runs = [run for run in runs if not _shown_as_well(run, judged, sheet)]
     runs += _groups("off the page", off_page(everything, texts, tuple(drawn.rect)))
     runs += _groups("invisible", switched_off(page, words))
-    found.hidden = [run.hidden(number, page.rotation_matrix) for run in runs]
+    found.hidden = [run.hidden(number, rotation_of(page)) for run in runs]
     return found
 
 
@@ -107,9 +107,15 @@ def report(found: Sequence[Hidden]) -> tuple[tuple[Hidden, ...], list[str]]:
     if not found:
         return (), []
     first = found[0]
-    quoted = first.text if len(first.text) <= _QUOTED else first.text[:_QUOTED].rstrip() + "…"
     others = f"; {len(found) - 1} more such places" if len(found) > 2 else "; one more such place" if len(found) == 2 else ""
-    return tuple(found[:MOST_PLACES]), [f"hidden text on page {first.box.page} was left out: “{quoted}” ({first.reason}){others}"]
+    return tuple(found[:MOST_PLACES]), [
+        f"hidden text on page {first.box.page} was left out: “{quoted(first.text)}” ({first.reason}){others}"
+    ]
+
+
+def quoted(text: str) -> str:
+    """As much of `text` as a message has room for."""
+    return text if len(text) <= _QUOTED else text[:_QUOTED].rstrip() + "…"
 
 
 class _Sheet:
@@ -173,7 +179,25 @@ class _Sheet:
 
     @cached_property
     def opaque_images(self) -> list[Rect]:
-        return [] if self.veiled else painting.opaque_images(self.drawn)
+        return [] if self.veiled else painting.opaque_images(self.drawn, self._sheer)
+
+    @cached_property
+    def _sheer(self) -> Sheer:
+        return sheer_paints(self.drawn)
+
+    def opaquely_covered(self, piece: Piece) -> bool:
+        """Whether an image or a shape was painted over the piece through which nothing shows."""
+        if not self.covered(piece):
+            return False
+        if any(painting.share_inside(piece.core, image) > 0.9 for image in self.opaque_images):
+            return True
+        shapes = (paint for paint in self._paints if paint.solid and painting.share_inside(piece.core, paint.box) > 0.9)
+        return any(self._covers(shape, piece.text, piece.box) and not _within(shape.box, self._sheer.groups) for shape in shapes)
+
+    def under_sheer(self, piece: Piece) -> bool:
+        """Whether something lies on the piece that lets it shine through, in other colours."""
+        shapes = (paint.box for paint in self._paints if paint.colour is not None and not paint.solid)
+        return any(painting.share_inside(piece.core, place) > 0.1 for place in (*shapes, *self._sheer.images, *self._sheer.groups))
 
     def outlined(self, piece: Piece) -> bool:
         """Whether its letters have outlines; the extraction says so only of letters that are not filled too."""
@@ -228,6 +252,10 @@ def _reason(sheet: _Sheet, piece: Piece, picture: Picture, others: Sequence[Rect
     if shows == "seen":  # an image may well have this colour too
         covered = sheet.covered(piece) and any(painting.share_inside(piece.core, image) > 0.9 for image in sheet.opaque_images)
         return "covered" if covered else None
+    if shows == "nothing" and not painting.alike(colour, 0xFFFFFF) and sheet.under_sheer(piece) and not sheet.opaquely_covered(piece):
+        shows = picture.sight(piece.core, others, None)  # in a colour that is mixed
+        if shows == "seen":
+            return None
     if sheet.outlined(piece) and picture.sight(piece.core, others, None) == "seen":
         return None
     if alpha < _TRANSPARENT:

@@ -14,6 +14,7 @@ from typing import Any
 
 from server.readers.pdf.layout import TABLE_CAPTION
 from server.readers.pdf.page import Line, Page
+from server.readers.pdf.rotation import rotation_of
 from server.readers.pdf.tables.ruled import Post, Rule, Ruled
 
 _TABLE = ("table", "tab.", "tabelle", "表", "附表", "supplementary", "extended")
@@ -84,7 +85,7 @@ def _pieces(source: Any, page: Page) -> tuple[list[Rule], list[Post]]:
 
     move = None
     if page.display is not None:
-        move = pymupdf.Matrix(source.rotation_matrix) * ~pymupdf.Matrix(*page.display)
+        move = pymupdf.Matrix(*rotation_of(source)) * ~pymupdf.Matrix(*page.display)
     rules: list[Rule] = []
     posts: list[Post] = []
     drawings = source.get_cdrawings()
