@@ -25,6 +25,7 @@ from server.types import Block
 
 MAX_ROWS = 200_000
 _SAMPLE = 30  # rows of a table among which its header is looked for
+_JUDGED = 300  # rows of a table in a text: a header is told by those, so that a table of thousands of columns costs no minutes
 _LONGEST_NAME = 200  # characters of a column's name that every value repeats; the whole name stands once above them
 
 
@@ -77,7 +78,7 @@ def table_block(rows: Sequence[Row], page: int = 1, header: int = 0) -> Block | 
     lines, body = [plain(row) for row in rows[:above]], rows[above:]
     if header <= 0 and are_pairs(body):
         return Block("table", "\n".join([*lines, *map(pair, body)]), page, header_lines=above)
-    depth = header if header > 0 else header_rows(body, 0)
+    depth = header if header > 0 else header_rows(body[:_JUDGED], 0)
     if not 0 < depth < len(body):
         return Block("table", "\n".join([*lines, *map(plain, body)]), page, header_lines=above + (len(body) > 1))
     across = [row for at, row in enumerate(body[:depth]) if is_banner(row) and not is_group(row, body[at + 1])]
