@@ -235,11 +235,14 @@ class _Printed:
 
 
 def plain(text: str) -> str:
-    """`text` without white space, hyphens and letter case, ligatures and full-width forms resolved: what two extractions must share."""
+    """`text` without white space, hyphens, "^" of powers and letter case, ligatures and full-width forms resolved.
+
+    It is what two extractions must share.
+    """
     import unicodedata
 
     kept = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(char for char in kept if not char.isspace() and char not in "-\u00ad\u2010\u2011\u2012\u2013\u2014\u2212")
+    return "".join(char for char in kept if not char.isspace() and char not in "^-\u00ad\u2010\u2011\u2012\u2013\u2014\u2212")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""10⁵ is not read as 105: superscripts of Word, OpenDocument, Rich Text and PowerPoint."""
+"""10⁵ is not read as 105: superscripts of PDF, Word, OpenDocument, Rich Text and PowerPoint."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from pathlib import Path
 
 import docx
 import pptx
+import pymupdf
 import pytest
 from docx.enum.style import WD_STYLE_TYPE
 from odf import opendocument, style, text
+from pdf_maker import Put, make_pdf
 from pptx.util import Inches
 from reading import reading, texts
 
@@ -71,3 +73,38 @@ def test_powerpoint(tmp_path: Path) -> None:
             run.font._element.set("baseline", str(baseline))
     presentation.save(str(tmp_path / "a.pptx"))
     assert texts(read(tmp_path / "a.pptx")) == SAID * 2
+
+
+def printed(pieces: list[tuple[str, float]]) -> list[Put]:
+    """Pieces of one line side by side, each so many points above the baseline; raised and lowered ones are smaller."""
+    puts, x = [], 72.0
+    for piece, rise in pieces:
+        size = 7 if rise else 10
+        puts.append(Put(piece, x, 100 - rise, size))
+        x += pymupdf.get_text_length(piece, fontname="helv", fontsize=size)
+    return puts
+
+
+@pytest.mark.parametrize("drawn", ["in place", "last"])  # those drawn last come as lines of their own
+@pytest.mark.parametrize("rise", [3.3, 4.5])
+def test_pdf(tmp_path: Path, rise: float, drawn: str) -> None:
+    sample = [
+        ("About 10", 0),
+        ("-", rise),
+        ("34", rise),
+        (" of 10", 0),
+        ("5", rise),
+        (" cells, CO", 0),
+        ("2", -2),
+        (", 1", 0),
+        ("st", rise),
+    ]
+    sample += [(", seen", 0), ("3", rise), (", in 2019", 0), ("1", rise), (" (see it)", 0), ("1", rise), (" and (a + b)", 0), ("2", rise)]
+    puts = printed(sample)
+    make_pdf(tmp_path / "a.pdf", sorted(puts, key=lambda put: put.size == 7) if drawn == "last" else puts)
+    (block,) = [block for section in read(tmp_path / "a.pdf").sections for block in section.blocks]
+    assert block.text == "About 10^-34 of 10^5 cells, CO2, 1st, seen3, in 2019^1 (see it)1 and (a + b)^2"
+    with pymupdf.open(tmp_path / "a.pdf") as source:
+        for span in block.spans:
+            shown = source[0].get_textbox(pymupdf.Rect(span.x0, span.y0, span.x1, span.y1))
+            assert block.text[span.start : span.end].replace("^", "") in "".join(shown.split())

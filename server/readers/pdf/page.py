@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from server.language import WIDE
 from server.readers.pdf.hidden.text import find_hidden
+from server.readers.pdf.powers import SUPERSCRIPT, with_powers
 from server.readers.pdf.rotation import Matrix, moved, rotation_of, then, upright_size
 from server.readers.pdf.tables.ruled import Ruled
 from server.types import Hidden
@@ -157,6 +158,8 @@ def page_lines(page: Any, number: int) -> Page:
                 spans, printed = found.kept[at, row]
             elif not (whole := "".join([span["text"] for span in spans])).isprintable() and printed:
                 printed = _mended(whole, printed)
+            if any(span["flags"] & SUPERSCRIPT for span in spans):
+                printed = with_powers(spans, printed)
             across, down = line["dir"]
             direction = (round(across), round(down)) if max(abs(across), abs(down)) > 0.99 else (0, 0)
             if printed and (made := _line(number, spans, printed)):

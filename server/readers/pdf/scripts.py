@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from server.readers.pdf.page import Line, Word
+from server.readers.pdf.powers import power
 
 _MOST_LOOKED_AT = 60  # lines above and below
 _LONGEST = 12  # characters; a longer small line is text
@@ -52,8 +54,29 @@ def _with(line: Line, scripts: list[Word]) -> Line:
     if not scripts:
         return line
     added = set(map(id, scripts))
+    middle = (line.y0 + line.y1) / 2
     words: list[Word] = []
+    raised: list[int] = []  # words of one superscript
+    after_script = False
     for word in sorted([*line.words, *scripts], key=lambda word: word.x0):
         near = bool(words) and _GLUED[0] * line.size < word.x0 - words[-1].x1 < _GLUED[1] * line.size
-        words.append(word._replace(glued=near) if id(word) in added else word)
+        if id(word) in added and near and (word.y0 + word.y1) / 2 < middle:
+            raised.append(len(words))
+        else:
+            _raise(words, raised)
+            raised = []
+        beside = id(word) in added or after_script  # what follows a script closely, a comma, belongs to it too
+        words.append(word._replace(glued=near) if beside else word)
+        after_script = id(word) in added
+    _raise(words, raised)
     return replace(line, words=words, x0=min(word.x0 for word in words), x1=max(word.x1 for word in words))
+
+
+def _raise(words: list[Word], raised: Sequence[int]) -> None:
+    """Write the superscript that the last words are behind the word before them."""
+    if not raised or not raised[0]:
+        return
+    superscript = "".join(words[at].text for at in raised)
+    if made := power(words[raised[0] - 1].text, superscript):
+        first = words[raised[0]]
+        words[raised[0]] = first._replace(text=made[: 1 + len(first.text)])
