@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 POLL_S = 0.5  # so often a run looks whether it was cancelled while a file is read
 AS_DELIVERED = Readers()
 UNFINISHED = ("queued", "reading", "embedding")
-VERSION = 3  # raise it when readers or the splitter make other rows of the same file: libraries are then brought up to date
+VERSION = 4  # raise it when readers or the splitter make other rows of the same file: libraries are then brought up to date
 
 
 @dataclass(frozen=True, slots=True)

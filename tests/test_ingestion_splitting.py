@@ -33,11 +33,11 @@ def chunks(kb: KnowledgeBase) -> dict[str, int]:
 @pytest.mark.parametrize(
     ("splitting", "expected"),
     [
-        (DEFAULT, "v3 hash sections 400"),
-        (Splitting(chunk_tokens=64, zh_title_enhance=True), "v3 hash sections 64 titles"),
-        (Splitting(splitter="tokens", chunk_overlap=40), "v3 hash tokens 400/40"),
-        (Splitting(splitter="markdown_headers"), "v3 hash markdown_headers 400"),
-        (SMALL, "v3 hash chinese_recursive 20/0"),
+        (DEFAULT, "v4 hash sections 400"),
+        (Splitting(chunk_tokens=64, zh_title_enhance=True), "v4 hash sections 64 titles"),
+        (Splitting(splitter="tokens", chunk_overlap=40), "v4 hash tokens 400/40"),
+        (Splitting(splitter="markdown_headers"), "v4 hash markdown_headers 400"),
+        (SMALL, "v4 hash chinese_recursive 20/0"),
     ],
 )
 def test_the_recipe_names_the_splitter_and_the_sizes_it_uses(splitting: Splitting, expected: str):
@@ -61,7 +61,7 @@ def test_what_was_chosen_for_a_file_stays_with_it(two: KnowledgeBase, hashing: H
     (two.content / "a.txt").write_text(f"{TEXT}changed", encoding="utf-8")
     ingest(two, hashing, Splitting(chunk_tokens=64))  # other settings: they are for b.txt
     rows = {row.name: (row.recipe, row.splitting) for row in two.catalog.files()}
-    assert rows == {"a.txt": ("v3 hash chinese_recursive 20/0", SMALL.model_dump_json()), "b.txt": ("v3 hash sections 64", "")}
+    assert rows == {"a.txt": ("v4 hash chinese_recursive 20/0", SMALL.model_dump_json()), "b.txt": ("v3 hash sections 64", "")}
     two.catalog.close()
     again = Catalog(two.folder / "library.db")
     assert again.files()[0].splitting == SMALL.model_dump_json()
@@ -114,7 +114,7 @@ def test_sections_are_numbered_as_in_the_document(kb: KnowledgeBase, hashing: Ha
     (kb.content / "a.md").write_text("# A\n\none\n\n## B\n\n# A\n\ntwo\n\n## C\n\nthree\n", encoding="utf-8")
     ingest(kb, hashing, DEFAULT)
     listed = kb.catalog.listing("papers", "a.md")
-    assert [(p.text, p.section[-1]) for p in listed] == [("one", "A"), ("two", "A"), ("three", "C")]
+    assert [(p.text, p.section[-1]) for p in listed] == [("one", "A"), ("B", "B"), ("two", "A"), ("three", "C")]
     numbers = [p.section_number for p in listed]
     assert numbers == sorted(set(numbers))
-    assert [[p.text for p in kb.catalog.section_of("papers", x.chunk_id)] for x in listed] == [["one"], ["two"], ["three"]]
+    assert [[p.text for p in kb.catalog.section_of("papers", x.chunk_id)] for x in listed] == [["one"], ["B"], ["two"], ["three"]]
