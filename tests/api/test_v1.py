@@ -151,8 +151,9 @@ def test_passwords_of_the_settings_open_papers_that_failed_before(tmp_path: Path
         known = settings.model_copy(update={"readers": Readers(passwords=tuple(map(SecretStr, passwords)))})
         runtime = build(known)
         assert list(runtime.start_ingest("papers").result().failed) == failed
-    client = TestClient(create_app(runtime), base_url="http://127.0.0.1:7861")
-    assert client.get("/api/v1/libraries/papers/page", params={"file": "locked.pdf", "page": 1}).headers["content-type"] == "image/png"
+    with TestClient(create_app(runtime), base_url="http://127.0.0.1:7861") as client:
+        image = client.get("/api/v1/libraries/papers/page", params={"file": "locked.pdf", "page": 1})
+    assert image.headers["content-type"] == "image/png"
 
 
 def test_the_same_paper_under_another_name_is_recognised_and_hidden_text_is_reported(http: TestClient, scratch: str):
