@@ -61,7 +61,7 @@ def test_what_was_chosen_for_a_file_stays_with_it(two: KnowledgeBase, hashing: H
     (two.content / "a.txt").write_text(f"{TEXT}changed", encoding="utf-8")
     ingest(two, hashing, Splitting(chunk_tokens=64))  # other settings: they are for b.txt
     rows = {row.name: (row.recipe, row.splitting) for row in two.catalog.files()}
-    assert rows == {"a.txt": ("v4 hash chinese_recursive 20/0", SMALL.model_dump_json()), "b.txt": ("v3 hash sections 64", "")}
+    assert rows == {"a.txt": ("v4 hash chinese_recursive 20/0", SMALL.model_dump_json()), "b.txt": ("v4 hash sections 64", "")}
     two.catalog.close()
     again = Catalog(two.folder / "library.db")
     assert again.files()[0].splitting == SMALL.model_dump_json()
