@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -21,7 +22,12 @@ from server.stores.words import question_terms
 from server.types import Answer, Citation, Depth, Message, Passage, Token
 
 POOL_PASSAGES = 10  # passages whose sentences are compared in depth `quotes`
-FEW_TERMS = 3  # a question with fewer, after another one, is a follow-up
+FEW_TERMS = 3  # a question with fewer, after another one, may be a follow-up
+_POINTS_BACK = re.compile(  # English needs such a word to mean what was said before; Chinese drops it
+    r"^(?:and|but|so|or|why|how|then|what about)\b|[\u3400-\u9fff]|"
+    r"\b(?:it|its|they|them|their|this|that|these|those|he|she|his|her|both|same|former|latter|else|there|another|others?)\b",
+    re.IGNORECASE,
+)
 NEAREST = 3  # passages shown when the library does not support an answer
 
 _LEAD = {"zh": "知识库中的原文：", "en": "The library says:", "other": "The library says:"}
@@ -82,9 +88,11 @@ def answer(kb: KnowledgeBase, embedder: Embedder, settings: Settings, asked: Ask
 
 
 def _with_subject(question: str, history: Sequence[Message]) -> str:
-    """A question too short to search for ("Why?") with the one before it, which says what it is about."""
+    """A question too short to search for ("Why?", "And its limits?") with the one before it, which says what it is about."""
     before = next((message.content for message in reversed(history) if message.role == "user"), "")
-    return f"{before} {question}" if before and len(question_terms(question)) < FEW_TERMS else question
+    terms = len(question_terms(question))
+    follows = terms < 2 or (terms < FEW_TERMS and _POINTS_BACK.search(question.strip()) is not None)
+    return f"{before} {question}" if before and follows else question
 
 
 def _whole(lead: str, cited: Sequence[Citation], passages: Sequence[Passage], refused: bool, depth: Depth) -> Iterator[Token | Answer]:

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from configs.settings import Settings
-from server.answering import Asked, answer, depth_of
+from server.answering import Asked, _with_subject, answer, depth_of
 from server.errors import BackendFailed, ContextOverflow, Invalid, ModelNotFound, PaperError, RateLimited, Unavailable
 from server.knowledge_base import KnowledgeBase
 from server.shelf import Shelf
@@ -134,6 +134,25 @@ def test_a_question_that_nothing_supports_is_refused_with_the_three_nearest_quot
     assert last.refused
     assert [c.index for c in last.citations] == [1, 2, 3]
     assert (last.model, last.depth) == (None, "fast")  # no model was asked
+
+
+@pytest.mark.parametrize(
+    ("question", "follows"),
+    [
+        ("Why?", True),
+        ("And its limits?", True),
+        ("What are the limitations?", True),
+        ("How large are they?", True),
+        ("局限性呢？", True),
+        ("What is the capital of Mongolia?", False),
+        ("Who won the football world cup?", False),
+        ("Where do zebras live and what do they eat in winter?", False),
+    ],
+)
+def test_only_a_question_that_points_back_takes_the_subject_of_the_one_before(question: str, follows: bool):
+    history = (Message("user", "What do ants eat?"), Message("assistant", "Honeydew."))
+    assert _with_subject(question, history) == ("What do ants eat? " * follows + question)
+    assert _with_subject(question, ()) == question
 
 
 def test_a_model_gets_the_numbered_passages_and_its_answer_is_cited(animals: KnowledgeBase, endpoint):
