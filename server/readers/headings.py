@@ -190,7 +190,7 @@ def _ends_list(opened: Sequence[_Opened], at: int) -> bool:
 
 def _counts_on(title: str, following: str) -> bool:
     one, other = _count(title), _count(following)
-    return bool(one) and one[:-1] == other[:-1] and one[-1] + 1 == other[-1]
+    return bool(one) and len(one) == len(other) and one[:-1] == other[:-1] and one[-1] + 1 == other[-1]
 
 
 def _count(title: str) -> list[int]:

@@ -93,3 +93,9 @@ def test_delimiter_is_found(tmp_path: Path, name: str, mark: str) -> None:
 
 def test_table_with_a_header_only_keeps_it(tmp_path: Path) -> None:
     assert [text for _, _, text in contents(write(tmp_path, "head.csv", "a,b\n"))] == ["a | b"]
+
+
+def test_a_numbered_heading_without_text_before_the_references(tmp_path: Path):
+    (tmp_path / "a.txt").write_text("1 Introduction\n\nReferences\n\n[1] A\n[2] B\n", encoding="utf-8")
+    document = read(tmp_path / "a.txt")
+    assert [block.text for section in document.sections for block in section.blocks] == ["1 Introduction", "[1] A", "[2] B"]
