@@ -242,7 +242,8 @@ while True:
         def all_there() -> bool:
             family.update(leader.children(recursive=True))
             commands = [" ".join(process.cmdline()) for process in family if trees.alive(process)]
-            return sum("waits.py" in c for c in commands) == 1 and (also_guard or sum("stubborn.py" in c for c in commands) >= 3)
+            counts = {name: sum(name in c for c in commands) for name in ("waits.py", "stubborn.py", "server.trees")}
+            return counts["waits.py"] == counts["server.trees"] == 1 and (also_guard or counts["stubborn.py"] >= 3)
 
         until(all_there, "all children run")
         guards = [process for process in family if process.is_running() and "server.trees" in process.cmdline()]
