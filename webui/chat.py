@@ -84,7 +84,7 @@ def _notices(status: Status, kb: Library) -> None:
     if kb.error:
         st.error(safe_markdown(t("library.damaged", kb=kb.name, error=kb.error)))
     elif kb.job is not None:
-        st.info(t("chat.reading", ready=kb.ready, files=kb.files))
+        st.info(t("chat.reading", ready=kb.ready, files=kb.files - kb.failed))
     elif kb.ready == 0:
         _invite(t("chat.empty_library", kb=kb.name))
 

@@ -35,7 +35,10 @@ def show(status: Status) -> None:
             st.error(safe_markdown(t("library.damaged", kb=kb.name, error=kb.error)))
             _upkeep(kb)
             return
-        _facts(kb, status)
+        if kb.job is None:
+            _facts(kb, status)
+        else:
+            st.fragment(_live_facts, run_every=LIVE_S)(kb.name, status)
         jobs.show(kb)
         _upload(kb)
         st.subheader(t("docs.heading"), anchor=False)
@@ -63,6 +66,17 @@ def _upkeep(kb: Library) -> None:
             st.button(t(f"library.{kind}"), key=kind, help=t(f"library.{kind}_help"), disabled=busy, on_click=_start, args=(kb.name, kind))
         if st.button(t("library.delete"), key="delete_library", disabled=busy):
             st.dialog(t("library.delete"))(_ask_delete_library)(kb)
+
+
+def _live_facts(name: str, status: Status) -> None:
+    """The facts while a job changes them."""
+    try:
+        now = next((library for library in api().libraries() if library.name == name), None)
+    except ClientError as exc:
+        explain(exc)  # the next look may succeed
+        return
+    if now is not None:
+        _facts(now, status)
 
 
 def _facts(kb: Library, status: Status) -> None:

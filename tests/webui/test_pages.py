@@ -119,6 +119,13 @@ class TestChat:
         assert "The page cannot be shown." in words(app)
         assert_calm(app)
 
+    def test_while_papers_are_read_those_that_failed_are_not_waited_for(self, state: fake_api.State) -> None:
+        state.jobs["j"] = {
+            "id": "j", "kb": "samples", "kind": "upload", "state": "running", "total": 4, "done": 1, "current": "a.pdf",
+            "pages": 0, "chunks": 0, "seconds": 6, "left_s": 18, "failed": {}, "message": "",
+        }  # fmt: skip
+        assert "Papers are being read: 3 of 3 are ready" in words(open_app())
+
     def test_a_file_without_pages_shows_the_quote_and_claims_no_page(self, state: fake_api.State) -> None:
         app = open_app()
         ask(app, "How are scores fused?")
@@ -239,6 +246,7 @@ class TestLibrary:
         state.queues["j"] = []
         app = open_app("library")
         assert app.progress[0].value == 25
+        assert "Documents: 4 · ready: 3 · failed: 1" in words(app)
         assert app.progress[0].text.replace("\\", "") == "100 of 400 files · now: 中文检索.md · about 3 min left"
         assert app.button(key="rebuild").disabled
         app.button(key="cancel_job").click().run()

@@ -229,6 +229,7 @@ def _rows(lines: list[Line]) -> Column:
 
 
 def same_baseline(one: Line, other: Line) -> bool:
+    """Whether two lines share most of their height and stand beside each other: pieces of one printed line."""
     overlap = min(one.y1, other.y1) - max(one.y0, other.y0)
     slack = 0.5 * max(one.size, other.size)  # an index may stand below an exponent
     return overlap > 0.6 * min(one.y1 - one.y0, other.y1 - other.y0) and (other.x0 >= one.x1 - slack or other.x1 <= one.x0 + slack)
