@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pymupdf
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pdf_maker import column, make_pdf
 
@@ -150,6 +150,7 @@ def test_any_bytes_give_a_document_or_an_error_of_ours(suffix: str, data: bytes,
     assert list(watched.iterdir()) == []
 
 
+@example(position=0.587890625, junk=b"\x08")  # a font of size 0
 @given(position=st.floats(0, 1), junk=st.binary(min_size=1, max_size=30))
 @settings(max_examples=60, deadline=None)
 def test_damaged_pdf_gives_a_document_or_an_error_of_ours(position: float, junk: bytes) -> None:

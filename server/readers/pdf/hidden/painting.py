@@ -210,7 +210,7 @@ def pictures(drawn: Any, areas: Sequence[tuple[Rect, float]]) -> list[Picture]:
     if len(areas) > _MOST_PICTURES:
         whole = around([box for box, _ in areas])
         return [_rendered(drawn, whole, 4.0)] * len(areas)
-    return [_rendered(drawn, box, min(8.0, max(2.0, 32 / size))) for box, size in areas]
+    return [_rendered(drawn, box, min(8.0, max(2.0, 32 / max(1.0, size)))) for box, size in areas]
 
 
 def _rendered(drawn: Any, box: Rect, scale: float) -> Picture:
