@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from server.errors import Invalid, NotFound, Unreadable
-from server.image_file import SUFFIXES, open_image
+from server.image_file import SUFFIXES, has_pages, open_image
 from server.readers.pdf.failures import failures, lacks_memory, reason_of
 from server.types import Box
 
@@ -35,7 +35,7 @@ def render(path: Path, page: int, boxes: Sequence[Box], dpi: int, passwords: Seq
     if not all(math.isfinite(edge) for box in boxes for edge in (box.x0, box.y0, box.x1, box.y1)):
         raise Invalid("every edge of a box must be a finite number of points")
     is_image = path.suffix.lower() in SUFFIXES
-    if path.suffix.lower() != ".pdf" and not is_image:
+    if not has_pages(path.name):
         raise Unreadable(f"{path.name} has no pages to show; its text is in the quote")
     try:
         with open_image(path) if is_image else pymupdf.open(path) as document:
