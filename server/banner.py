@@ -135,8 +135,8 @@ def _embedding(settings: Settings, status: Status | None) -> str:
         return known
     both = embedding.query_prefix or embedding.passage_prefix
     prefixes = f"{embedding.query_prefix!r} for questions, {embedding.passage_prefix!r} for passages" if both else "none"
-    facts = f"{known}, {embedding.max_tokens} tokens, pooling {embedding.pooling}"
-    return f"{facts}\n Prefixes  前缀   {prefixes} (said by {embedding.usage_from})"
+    said = f"{known}, {embedding.max_tokens} tokens, pooling {embedding.pooling}"
+    return f"{said}\n Prefixes  前缀   {prefixes} (said by {embedding.usage_from})"
 
 
 def _parts(plan: Plan, reports: list[Report]) -> list[str]:
