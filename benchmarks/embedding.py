@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=96, help="windows that each run embeds")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--types", nargs="+", default=["float32", "bfloat16", "int8"], help="float16 is for GPUs, int8 for CPUs")
     options = parser.parse_args()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     print(head("Embedding: number type, threads, batches"))
@@ -52,12 +53,12 @@ def main() -> None:
     print("| type | threads | batches | padding | texts a CPU-s | texts a s | cosine with float32, lowest |")
     print("|---|---|---|---|---|---|---|")
     threads = (1, 2) if options.device == "cpu" else (1,)
-    for dtype in ("float32", "bfloat16") if options.device == "cpu" else ("float32", "bfloat16", "float16"):
+    for dtype in (name for name in options.types if name != "int8"):
         for count in threads:
             made = _load(options.model, dtype, count, options.device)
             for name, chosen in _ways(texts, everything=count == 1, gpu=options.device != "cpu"):
                 _row(made, dtype, count, name, chosen, texts, truth, options.repeats)
-    if options.device == "cpu":
+    if "int8" in options.types:
         _row(_int8(exact), "int8 (torch, dynamic)", 1, "1024 tokens", list(batches(texts.tokens, 1024)), texts, truth, options.repeats)
 
 
