@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--types", nargs="+", default=["float32", "bfloat16", "int8"], help="float16 is for GPUs, int8 for CPUs")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     options = parser.parse_args()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     print(head("Embedding: number type, threads, batches"))
@@ -52,9 +53,8 @@ def main() -> None:
     truth = exact.embed_documents(texts.windows)
     print("| type | threads | batches | padding | texts a CPU-s | texts a s | cosine with float32, lowest |")
     print("|---|---|---|---|---|---|---|")
-    threads = (1, 2) if options.device == "cpu" else (1,)
     for dtype in (name for name in options.types if name != "int8"):
-        for count in threads:
+        for count in options.threads:
             made = _load(options.model, dtype, count, options.device)
             for name, chosen in _ways(texts, everything=count == 1, gpu=options.device != "cpu"):
                 _row(made, dtype, count, name, chosen, texts, truth, options.repeats)

@@ -56,7 +56,7 @@ class SentenceTransformerEmbedder:
             pooling=_pooling(self._model),
         )
         self.usage = usage_of(names, said, settings.query_prefix, settings.passage_prefix)
-        self.max_tokens = _longest(self._model, settings.max_tokens)
+        self.max_tokens = longest_input(self._model, settings.max_tokens)
         self._model.max_seq_length = self.max_tokens
         self._budget = settings.batch_tokens or (BATCH_TOKENS_CPU if self.device == "cpu" else BATCH_TOKENS_GPU)
         self._tokenizing = threading.Lock()  # a fast tokenizer that two threads use at once raises "Already borrowed"
@@ -136,7 +136,7 @@ def _names(name: str, folder: Path) -> list[str]:
     return [*found, Path(str(origin)).name] if origin else found
 
 
-def _longest(model: Any, wish: int | None) -> int:
+def longest_input(model: Any, wish: int | None) -> int:
     """Tokens of the longest input: what the folder says, within the model's positions, or less by the settings. Raises Invalid."""
     said = int(model.max_seq_length or 512)
     config = getattr(model[0], "config", None)

@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 from configs.settings import Embedding, SettingsError, Splitting, load_settings
 from server import embedding
 from server.embedding.families import Folder, family_of, usage_of
+from server.embedding.local import longest_input
 from server.errors import Invalid
 from server.ingestion import check_embedding, ingest
 from server.knowledge_base import Facts, KnowledgeBase, read_facts, write_facts
@@ -186,3 +188,12 @@ def test_a_library_from_before_prefixes_were_kept_takes_the_model_as_delivered(f
     old.close()
     write_facts(kb.folder, Facts("thing", 32, passages="mean 'p: '"))
     assert read_facts(kb.folder).passages == "mean 'p: '"
+
+
+@pytest.mark.parametrize(("kind", "positions", "longest"), [("xlm-roberta", 514, 512), ("bert", 512, 512), ("mpnet", 514, 512)])
+def test_positions_that_a_model_keeps_for_padding_are_not_input(kind: str, positions: int, longest: int):
+    class Model(list):  # type: ignore[type-arg]  # a SentenceTransformer, as far as this looks at it
+        max_seq_length = 10**30
+
+    model = Model([SimpleNamespace(config=SimpleNamespace(model_type=kind, max_position_embeddings=positions))])
+    assert longest_input(model, None) == longest
