@@ -1,7 +1,7 @@
 """Token counts of texts -> batches that are filled by tokens, with little padding.
 
-A forward pass costs its longest text times its number of texts. Sorted by tokens and filled to 1,024 of them, padding is 7 % of the
-work; eight texts sorted by characters carry 45 %, because a Chinese character is a token and a Latin one a quarter of it
+A forward pass costs its longest text times its number of texts. Sorted by tokens and filled to 1,024 of them, padding is 7 to 10 % of
+the work; eight texts sorted by characters carry 42 %, because a Chinese character is a token and a Latin one a quarter of it
 (benchmarks/results/embedding.md).
 """
 

@@ -244,15 +244,15 @@ def test_base64_is_understood_too(service: Service):
 
 
 @pytest.mark.parametrize(
-    ("text", "cl100k"),
+    ("text", "xlm_r"),
     [
-        ("The quick brown fox jumps over the lazy dog.", 10),
-        ("Retrieval-augmented generation grounds answers in documents.", 11),
-        ("检索增强生成可以减少幻觉。", 18),
+        ("The quick brown fox jumps over the lazy dog.", 13),
+        ("Retrieval-augmented generation grounds answers in documents.", 15),
+        ("检索增强生成可以减少幻觉。", 10),
     ],
 )
-def test_estimates_are_near_and_cutting_is_safe(text: str, cl100k: int):
-    assert 0.7 * cl100k <= estimated_tokens(text) <= 2 * cl100k
+def test_estimates_are_near_and_cutting_is_safe(text: str, xlm_r: int):
+    assert 0.9 * xlm_r <= estimated_tokens(text) <= 1.5 * xlm_r
     assert cut(text, 10_000) == text
     assert estimated_tokens(cut(text * 50, 100)) <= 76
 
