@@ -79,6 +79,8 @@ def _names(settings: Settings, wanted: list[str]) -> list[str]:
 
 
 def _embedder(settings: Settings) -> Embedder:
+    if settings.endpoint_of(settings.embedding.model):
+        return embedding.load_model(settings)
     with tqdm(total=0, unit="B", unit_scale=True, desc=f"fetching {settings.embedding.model}", leave=False, disable=None) as bar:
 
         def show(_what: str, done: int, total: int) -> None:
@@ -86,18 +88,19 @@ def _embedder(settings: Settings) -> Embedder:
             bar.update(done - bar.n)
 
         weights.fetch(settings.embedding.model, settings.paths.models, show)
-    return embedding.load(settings.embedding, settings.paths.models)
+    return embedding.load_model(settings)
 
 
 def _one(shelf: Shelf, name: str, embedder: Embedder, settings: Settings, options: argparse.Namespace) -> bool:
     """Whether the library and all of its files are well."""
+    model = {"embedding": embedder.name, "passages": embedder.usage.form}
     try:
         if name not in shelf and not (shelf.root / name / "content").is_dir():
-            shelf.create(name, embedding=embedder.name, dimension=embedder.dimension)
+            shelf.create(name, dimension=embedder.dimension, **model)
         elif options.recreate_vs:
-            shelf.reset(name, embedding=embedder.name, dimension=embedder.dimension)
+            shelf.reset(name, dimension=embedder.dimension, **model)
         elif name not in shelf:
-            shelf.create(name, embedding=embedder.name, dimension=embedder.dimension)
+            shelf.create(name, dimension=embedder.dimension, **model)
         kb = shelf.open(name)
         if not (options.recreate_vs or options.increment):
             print(f"{name}: ready, {len(kb.names())} files under {kb.content}")

@@ -135,13 +135,23 @@ class Embedding(_Block):
     """The model that turns text into vectors. A library remembers which one it was built with."""
 
     model: str = Field(
-        "multilingual-e5-small", description="A name of the weights table, `hf:owner/name`, `modelscope:owner/name`, or a path."
+        "multilingual-e5-small",
+        description="A name of the weights table, `hf:owner/name`, `modelscope:owner/name`, a path, or `endpoint/model` of llm.endpoints.",
     )
+    query_prefix: str | None = Field(
+        None, max_length=1000, description="Put before questions; none named: what the model's folder says, or its family."
+    )
+    passage_prefix: str | None = Field(
+        None, max_length=1000, description="Put before passages; a library keeps to the one it was built with."
+    )
+    max_tokens: int | None = Field(None, ge=16, description="Longest input, the rest is not seen; none named: what the model takes.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto takes a GPU when torch sees one.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="auto measures once whether bfloat16 is faster here."
     )
-    batch_size: int = Field(8, ge=1, le=1024, description="Texts in one forward pass.")
+    batch_tokens: int = Field(
+        0, ge=0, le=1 << 20, description="Tokens in one forward pass, padding counted; 0: 1024 on a CPU, 16384 on a GPU."
+    )
     threads: int = Field(0, ge=0, le=256, description="CPU threads for embedding; 0: all cores but one.")
 
 
@@ -225,6 +235,11 @@ class Settings(_Block):
                     f"llm.default or llm.run names {name!r}, which no local model or endpoint serves; known: {', '.join(sorted(known))}"
                 )
         return self
+
+    def endpoint_of(self, model: str) -> tuple[str, str] | None:
+        """(endpoint, the model's name there) of `endpoint/model`; None when no endpoint is called so: a model of this machine."""
+        label, _, name = model.partition("/")
+        return (label, name) if name and label in self.llm.endpoints else None
 
     def secret(self, variable: str) -> str | None:
         """The value of an environment variable, or of the same name in .env; None when neither has it."""

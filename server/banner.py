@@ -36,6 +36,11 @@ class EmbeddingStatus(BaseModel):
     dtype: str | None = None
     dimension: int | None = None
     error: str | None = None
+    max_tokens: int | None = None
+    pooling: str | None = None
+    query_prefix: str = ""
+    passage_prefix: str = ""
+    usage_from: str = ""
 
 
 class Status(BaseModel):
@@ -125,7 +130,13 @@ def _embedding(settings: Settings, status: Status | None) -> str:
     if embedding.state != "ready":
         return f"{embedding.name}: {embedding.state}" + (f": {embedding.error}" if embedding.error else "")
     facts = [embedding.device, embedding.dtype, f"{embedding.dimension} dimensions" if embedding.dimension else None]
-    return ", ".join([embedding.name, *filter(None, facts)])
+    known = ", ".join([embedding.name, *filter(None, facts)])
+    if not embedding.usage_from:
+        return known
+    both = embedding.query_prefix or embedding.passage_prefix
+    prefixes = f"{embedding.query_prefix!r} for questions, {embedding.passage_prefix!r} for passages" if both else "none"
+    said = f"{known}, {embedding.max_tokens} tokens, pooling {embedding.pooling}"
+    return f"{said}\n Prefixes  前缀   {prefixes} (said by {embedding.usage_from})"
 
 
 def _parts(plan: Plan, reports: list[Report]) -> list[str]:

@@ -131,11 +131,20 @@ def recipe(embedder: Embedder, splitting: Splitting) -> str:
 
 
 def check_embedding(kb: KnowledgeBase, embedder: Embedder) -> None:
-    """Raises Invalid when the library was built with another model: vectors of two models cannot be compared."""
+    """Raises Invalid when the library was built with another model, or its passages were put to it in another way.
+
+    Vectors of two models cannot be compared, nor those of one model with two passage prefixes or poolings.
+    """
     if (kb.facts.embedding, kb.facts.dimension) != (embedder.name, embedder.dimension):
         raise Invalid(
             f"the library {kb.name!r} was built with {kb.facts.embedding} ({kb.facts.dimension} dimensions), not {embedder.name} "
             f"({embedder.dimension}); set embedding.model to {kb.facts.embedding}, or rebuild it: "
+            f"python init_database.py --recreate-vs --kb-name {kb.name}"
+        )
+    if (kb.facts.passages or embedder.usage.delivered_form) != embedder.usage.form:
+        raise Invalid(
+            f"the library {kb.name!r} was built with {kb.facts.passages or embedder.usage.delivered_form} (pooling, passage prefix) of "
+            f"{embedder.name}, which now runs with {embedder.usage.form}; set embedding.passage_prefix back, or rebuild it: "
             f"python init_database.py --recreate-vs --kb-name {kb.name}"
         )
 

@@ -29,13 +29,17 @@ LONGEST_PART_BYTES = 200  # of a file's name; file systems allow 255, and we add
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """kb.json: what a library was built with. Its presence means that the library is whole."""
+    """kb.json: what a library was built with. Its presence means that the library is whole.
+
+    `passages` is how its passages were put to the model (`Usage.form`); empty in libraries older than that, which no setting had changed.
+    """
 
     embedding: str
     dimension: int
     store: str = "faiss"
     info: str = ""
     schema: int = 1
+    passages: str = ""
 
 
 class KnowledgeBase:
@@ -213,7 +217,11 @@ def read_facts(folder: Path) -> Facts:
     try:
         facts = Facts(**json.loads((folder / "kb.json").read_text(encoding="utf-8")))
         if not (
-            isinstance(facts.dimension, int) and facts.dimension > 0 and isinstance(facts.embedding, str) and facts.store in VECTOR_STORES
+            isinstance(facts.dimension, int)
+            and facts.dimension > 0
+            and isinstance(facts.embedding, str)
+            and facts.store in VECTOR_STORES
+            and isinstance(facts.passages, str)
         ):
             raise ValueError("its values are of the wrong kind")
         return facts

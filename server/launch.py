@@ -154,7 +154,7 @@ def places(plan: Plan, http: httpx2.Client) -> list[Place]:
 def sources(plan: Plan) -> list[str]:
     """The weights that the parts of this plan read, each once."""
     wanted = [plan.settings.llm.local[name].source for name in plan.models]
-    if "api" in plan.kinds:
+    if "api" in plan.kinds and not plan.settings.endpoint_of(plan.settings.embedding.model):
         wanted.insert(0, plan.settings.embedding.model)
     return list(dict.fromkeys(wanted))
 

@@ -9,12 +9,12 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from configs.settings import ROOT, Settings, Splitting
 from server import embedding, weights
 from server.embedding import Embedder
-from server.errors import Conflict, Invalid, NotFound, PaperError, StillLoading, Unavailable
+from server.errors import BackendFailed, Conflict, Invalid, NotFound, PaperError, StillLoading, Unavailable
 from server.ingestion import Progress, ingest, unfinished
 from server.jobs import Job, JobBoard
 from server.knowledge_base import KnowledgeBase
@@ -40,6 +40,11 @@ class EmbeddingState:
     dtype: str = ""
     dimension: int = 0
     error: str = ""
+    max_tokens: int = 0
+    pooling: str = ""
+    query_prefix: str = ""
+    passage_prefix: str = ""
+    usage_from: str = ""
 
 
 class Embedders:
@@ -53,8 +58,9 @@ class Embedders:
 
     @property
     def default(self) -> str:
-        """The name of the model of the settings."""
-        return embedding.short_name(self._settings.embedding.model)
+        """The name of the model of the settings; that of an endpoint's model is `endpoint/model`."""
+        source = self._settings.embedding.model
+        return source if self._settings.endpoint_of(source) else embedding.short_name(source)
 
     def get(self, name: str | None = None, *, wait_s: float = QUESTION_PATIENCE_S, cancel: threading.Event | None = None) -> Embedder:
         """The model of that name; waits `wait_s` for weights that are still on their way. Raises Unavailable."""
@@ -65,10 +71,15 @@ class Embedders:
                 return self._loaded[wanted]
             try:
                 return self._load(wanted, max(0.0, deadline - time.monotonic()))
-            except Unavailable as exc:
+            except PaperError as exc:
                 if wanted == self.default and not isinstance(exc, StillLoading):
                     self._error = str(exc)
-                if time.monotonic() + 0.5 > deadline or (cancel and cancel.wait(0.5)):
+                if (
+                    not isinstance(exc, Unavailable)
+                    or isinstance(exc, BackendFailed)
+                    or time.monotonic() + 0.5 > deadline
+                    or (cancel and cancel.wait(0.5))
+                ):
                     raise
                 if cancel is None:
                     threading.Event().wait(0.5)
@@ -79,7 +90,7 @@ class Embedders:
         loaded = self._loaded.get(self.default)
         if loaded is None:
             return EmbeddingState(self.default, source, "failed" if self._error else "loading", error=self._error)
-        return EmbeddingState(self.default, source, "ready", loaded.device, loaded.dtype, loaded.dimension)
+        return EmbeddingState(self.default, source, "ready", loaded.device, loaded.dtype, loaded.dimension, **_usage(loaded))
 
     def warm_up(self) -> None:
         """Load the default model in the background, so that the first question need not wait."""
@@ -97,14 +108,23 @@ class Embedders:
             raise StillLoading(f"the embedding model {name} is still loading; try again in a moment")
         try:
             if name not in self._loaded:
-                chosen = self._settings.embedding
-                source = chosen.model if name == self.default else name
-                self._loaded[name] = embedding.load(chosen.model_copy(update={"model": source}), self._settings.paths.models)
+                self._loaded[name] = embedding.load_model(self._settings, "" if name == self.default else name)
                 if name == self.default:
                     self._error = ""
             return self._loaded[name]
         finally:
             self._loading.release()
+
+
+def _usage(embedder: Embedder) -> dict[str, Any]:
+    usage = embedder.usage
+    return {
+        "max_tokens": embedder.max_tokens,
+        "pooling": usage.pooling,
+        "query_prefix": usage.query,
+        "passage_prefix": usage.passage,
+        "usage_from": usage.source,
+    }
 
 
 class Runtime:
@@ -129,10 +149,13 @@ class Runtime:
         chosen = embedding_model or self.embedders.default
         language_models = {model.source for model in self.settings.llm.local.values()}
         here = chosen in weights.WEIGHTS and not weights.missing([chosen], self.settings.paths.models)
+        here = here or self.settings.endpoint_of(chosen) is not None
         if chosen != self.embedders.default and (chosen in language_models or not here):
             raise Invalid(f"no embedding model {chosen!r} here; this server runs {self.embedders.default}")
         embedder = self.embedders.get(chosen)
-        return self.shelf.create(name, embedding=embedder.name, dimension=embedder.dimension, store=store, info=info)
+        return self.shelf.create(
+            name, embedding=embedder.name, dimension=embedder.dimension, store=store, info=info, passages=embedder.usage.form
+        )
 
     def delete_library(self, name: str) -> None:
         """Its jobs are stopped first. Raises NotFound."""
@@ -186,7 +209,8 @@ class Runtime:
                 if content.resolve() != shipped.resolve():
                     shutil.copytree(shipped, content, dirs_exist_ok=True)
                 info = "PaperProof's own papers: retrieval, ingestion, citations, serving (English and Chinese)"
-                self.shelf.create(SAMPLES, embedding=embedder.name, dimension=embedder.dimension, info=info)
+                form = embedder.usage.form
+                self.shelf.create(SAMPLES, embedding=embedder.name, dimension=embedder.dimension, info=info, passages=form)
                 marker.touch()
             kb = self.shelf.open(SAMPLES)
             own = self.embedders.get(kb.facts.embedding, wait_s=WEIGHTS_PATIENCE_S, cancel=job.cancelled)

@@ -62,7 +62,9 @@ class Shelf:
                 self._open[name] = KnowledgeBase(folder, read_facts(folder))
             return self._open[name]
 
-    def create(self, name: str, *, embedding: str, dimension: int, store: str = "faiss", info: str = "") -> KnowledgeBase:
+    def create(
+        self, name: str, *, embedding: str, dimension: int, store: str = "faiss", info: str = "", passages: str = ""
+    ) -> KnowledgeBase:
         """A new empty library; papers that already lie in its content/ wait there for ingestion. Raises Conflict, Invalid, Forbidden."""
         if not name.strip():
             raise Invalid("知识库名称不能为空，请重新填写知识库名称")
@@ -81,7 +83,7 @@ class Shelf:
                 (folder / stale).unlink(missing_ok=True)
             shutil.rmtree(folder / "vectors", ignore_errors=True)
             Catalog(folder / "library.db").close()
-            write_facts(folder, Facts(embedding, dimension, store, info))
+            write_facts(folder, Facts(embedding, dimension, store, info, passages=passages))
             return self.open(name)
 
     def delete(self, name: str) -> None:
@@ -94,7 +96,7 @@ class Shelf:
             os.replace(self.root / name, grave)
         shutil.rmtree(grave)
 
-    def reset(self, name: str, *, embedding: str, dimension: int) -> KnowledgeBase:
+    def reset(self, name: str, *, embedding: str, dimension: int, passages: str = "") -> KnowledgeBase:
         """The same library with empty rows, for another embedding model or after damage; content/ stays. Raises NotFound."""
         with self._changing():
             if not (self._valid(name) and (self.root / name / "content").is_dir()):
@@ -102,9 +104,8 @@ class Shelf:
             old = self._facts_or_none(name)
             self._forget(name)
             (self.root / name / "kb.json").unlink(missing_ok=True)
-            return self.create(
-                name, embedding=embedding, dimension=dimension, store=old.store if old else "faiss", info=old.info if old else ""
-            )
+            store, info = (old.store, old.info) if old else ("faiss", "")
+            return self.create(name, embedding=embedding, dimension=dimension, store=store, info=info, passages=passages)
 
     def close(self) -> None:
         """Close every open library."""

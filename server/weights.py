@@ -76,6 +76,9 @@ def find(source: str, models: Path) -> Path:
             return path
         if (models / source).exists():
             return models / source
+        fetched = [folder for folder in models.glob("*--*") if folder.name.partition("--")[2] == source]  # of hf:owner/source
+        if len(fetched) == 1:
+            return fetched[0]
         raise Unavailable(
             f"no model at {source!r}; give a path, hf:owner/name, modelscope:owner/name, or one of {', '.join(sorted(WEIGHTS))}"
         )

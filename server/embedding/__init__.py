@@ -1,0 +1,88 @@
+"""Text -> unit vectors; in: passages or questions; out: float32 (n, dim), every row of length 1.
+
+`load` gives the embedder of a folder or hub name on this machine, `load_model` also that of an endpoint (`endpoint/model`).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from configs.settings import Embedding as EmbeddingSettings
+from configs.settings import Settings
+from server import weights
+from server.embedding.families import Usage
+
+log = logging.getLogger(__name__)
+Vectors = npt.NDArray[np.float32]
+
+
+class Embedder(Protocol):
+    """What a library needs of an embedding model. `max_tokens` is its longest input; the rest of a longer text is not seen."""
+
+    name: str
+    dimension: int
+    max_tokens: int
+    device: str
+    dtype: str
+    usage: Usage
+
+    def embed_documents(self, texts: Sequence[str], done: Callable[[int], None] = ...) -> Vectors:
+        """(n, dim) float32, unit length; `done` is told how many texts each batch finished, and may raise to stop."""
+        ...
+
+    def embed_query(self, text: str) -> Vectors:
+        """(dim,) float32, unit length, not to be written to: questions are remembered."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of the text as this model sees it, without prefix and special tokens; of an endpoint's model an estimate."""
+        ...
+
+
+def load_model(settings: Settings, model: str = "") -> Embedder:
+    """The embedder of `model`, or of the settings; takes seconds. Raises Unavailable and Invalid, saying what is missing.
+
+    The prefixes and the limit of the settings are for the model of the settings only.
+    """
+    chosen = settings.embedding
+    if model and model != chosen.model:
+        chosen = chosen.model_copy(update={"model": model, "query_prefix": None, "passage_prefix": None, "max_tokens": None})
+    online = settings.endpoint_of(chosen.model)
+    if online is None:
+        return load(chosen, settings.paths.models)
+    from server.embedding.online import OnlineEmbedder
+
+    label, name = online
+    endpoint = settings.llm.endpoints[label]
+    return _logged(lambda: OnlineEmbedder(label, name, endpoint, settings.secret(endpoint.api_key_env), chosen))
+
+
+def load(settings: EmbeddingSettings, models: Path) -> Embedder:
+    """The embedder of a model on this machine. Raises Unavailable when its weights are absent or do not load."""
+    from server.embedding.local import SentenceTransformerEmbedder
+
+    folder = weights.find(settings.model, models)
+    return _logged(lambda: SentenceTransformerEmbedder(short_name(settings.model), folder, settings))
+
+
+def short_name(source: str) -> str:
+    """The name of a model that is given as hf:owner/name or as a path: its last part."""
+    return source.rstrip("/").rpartition("/")[2].rpartition(":")[2] or source
+
+
+def _logged(make: Callable[[], Embedder]) -> Embedder:
+    started = time.monotonic()
+    made = make()
+    log.info(
+        "loaded embedding=%s device=%s dtype=%s dim=%d max_tokens=%d pooling=%s query_prefix=%r passage_prefix=%r said_by=%r seconds=%.1f",
+        *(made.name, made.device, made.dtype, made.dimension, made.max_tokens),
+        *(made.usage.pooling, made.usage.query, made.usage.passage, made.usage.source, time.monotonic() - started),
+    )
+    return made
