@@ -6,6 +6,7 @@ front of questions and passages comes from the model's own configuration, or fro
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
@@ -39,9 +40,15 @@ class Embedder(Protocol):
 
     name: str
     dimension: int
-    max_tokens: int
-    device: str
-    dtype: str
+
+    @property
+    def max_tokens(self) -> int: ...
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def dtype(self) -> str: ...
 
     def embed_documents(self, texts: Sequence[str], done: Callable[[int], None] = ...) -> Vectors:
         """(n, dim) float32, unit length; `done` is told how many texts each batch finished."""
@@ -124,6 +131,64 @@ class SentenceTransformerEmbedder:
         return np.asarray(raw / np.maximum(np.linalg.norm(raw, axis=1, keepdims=True), 1e-12), np.float32)
 
 
+class LateEmbedder:
+    """An embedder that is loaded for its first text: a run that finds nothing to embed does without torch. Thread-safe.
+
+    Raises what `load` raises, and Invalid when the model has another dimension than its folder said.
+    """
+
+    def __init__(self, name: str, dimension: int, load: Callable[[], Embedder]) -> None:
+        self.name = name
+        self.dimension = dimension
+        self._load = load
+        self._loaded: Embedder | None = None
+        self._loading = threading.Lock()
+
+    @property
+    def max_tokens(self) -> int:
+        """Of the loaded model."""
+        return self._model().max_tokens
+
+    @property
+    def device(self) -> str:
+        """Of the loaded model."""
+        return self._model().device
+
+    @property
+    def dtype(self) -> str:
+        """Of the loaded model."""
+        return self._model().dtype
+
+    def embed_documents(self, texts: Sequence[str], done: Callable[[int], None] = lambda finished: None) -> Vectors:
+        """(n, dim) float32, unit length."""
+        return self._model().embed_documents(texts, done)
+
+    def embed_query(self, text: str) -> Vectors:
+        """(dim,) float32, unit length."""
+        return self._model().embed_query(text)
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of the text as this model sees it."""
+        return self._model().count_tokens(text)
+
+    def _model(self) -> Embedder:
+        with self._loading:
+            if self._loaded is None:
+                loaded = self._load()
+                if loaded.dimension != self.dimension:
+                    raise Invalid(f"{self.name} gives vectors of {loaded.dimension} dimensions, but its folder says {self.dimension}")
+                self._loaded = loaded
+            return self._loaded
+
+
+def load_late(settings: EmbeddingSettings, models: Path) -> Embedder:
+    """As `load`, but the weights are only looked for, and loaded when there is something to embed. Raises Unavailable."""
+    dimension = _dimension_of(weights.find(settings.model, models))
+    if dimension is None:
+        return load(settings, models)
+    return LateEmbedder(short_name(settings.model), dimension, lambda: load(settings, models))
+
+
 def load(settings: EmbeddingSettings, models: Path) -> Embedder:
     """The embedder of the settings; takes seconds. Raises Unavailable when its weights are absent or do not load."""
     started = time.monotonic()
@@ -144,6 +209,27 @@ def load(settings: EmbeddingSettings, models: Path) -> Embedder:
 def short_name(source: str) -> str:
     """The name of a model that is given as hf:owner/name or as a path: its last part."""
     return source.rstrip("/").rpartition("/")[2].rpartition(":")[2] or source
+
+
+def _dimension_of(folder: Path) -> int | None:
+    """The dimension that a model's folder says: that of its last part that has one; None when it does not say."""
+    try:
+        parts = [part["path"] for part in json.loads((folder / "modules.json").read_bytes())]
+    except FileNotFoundError:
+        parts = [""]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    for part in reversed(parts):
+        try:
+            facts = json.loads((folder / part / "config.json").read_bytes())
+            found = next((facts[key] for key in ("out_features", "word_embedding_dimension", "hidden_size") if key in facts), None)
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, TypeError):
+            return None
+        if isinstance(found, int):
+            return found
+    return None
 
 
 def _prefixes(name: str, prompts: dict[str, str | None]) -> tuple[str, str]:
