@@ -87,7 +87,7 @@ def _inside(kb: KnowledgeBase, sound: Soundness) -> Iterator[Finding]:
         yield Finding("strays", what, command("--prune-db", kb.name))
     if sound.ahead:
         what = f"files whose rows are newer than the library's last change ({sound.generation}): the index never follows to them"
-        yield Finding("generation", what, again, sound.ahead)
+        yield Finding("generation", what, f"delete the folder {kb.vectors_folder}, then {again}", sound.ahead)
 
 
 def _index(kb: KnowledgeBase, sound: Soundness) -> Iterator[Finding]:
@@ -116,7 +116,7 @@ def _index(kb: KnowledgeBase, sound: Soundness) -> Iterator[Finding]:
         yield Finding("saved index", f"the index in {kb.vectors_folder} is absent or damaged: every start builds it anew", again)
     if saved is not None and saved > sound.generation:
         what = f"the saved index has followed to change {saved}, library.db is at {sound.generation}: it belongs to another library.db"
-        yield Finding("generation", what, again)
+        yield Finding("generation", what, f"delete the folder {kb.vectors_folder}, then {again}")
 
 
 def _states(kb: KnowledgeBase, rows: Sequence[FileRow]) -> Iterator[Finding]:
