@@ -69,6 +69,7 @@ class SentenceTransformerEmbedder:
     def __init__(self, name: str, folder: Path, settings: EmbeddingSettings) -> None:
         import torch
         import transformers
+        from safetensors import SafetensorError
         from sentence_transformers import SentenceTransformer
 
         transformers.utils.logging.disable_progress_bar()
@@ -80,7 +81,7 @@ class SentenceTransformerEmbedder:
         self.dtype = str(dtype).removeprefix("torch.")
         try:
             self._model: Any = SentenceTransformer(str(folder), device=self.device, model_kwargs={"dtype": dtype}, local_files_only=True)
-        except (OSError, ValueError, RuntimeError, KeyError) as exc:
+        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as exc:
             reason = str(exc).strip().split("\n")[0]
             raise Unavailable(f"the embedding model in {folder} does not load: {reason}") from exc
         self._question, self._passage = _prefixes(name, self._model.prompts)
