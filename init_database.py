@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from configs.settings import Settings, SettingsError, load_settings
 from server import checking, embedding, importing, weights
-from server.checking import Finding
+from server.checking import as_lines, names_of
 from server.closing_table import Line, closing_table
 from server.embedding import Embedder
 from server.errors import Conflict, NotFound, PaperError
@@ -41,7 +41,6 @@ ACTIONS = {  # flag -> (what it does, in English and Chinese); in the order in w
 }
 SHORT = {"recreate-vs": "-r", "increment": "-i", "update-in-db": "-u", "kb-name": "-n", "embed-model": "-e"}
 HELP_COLUMNS = 140  # so that each flag is one line
-NAMED = 20  # files in a sentence
 READ_ANEW = "reads every file from scratch already"
 GIVES_ROWS = "changes which files have rows, and those without are deleted: run the two one after the other, with a look in between"
 NO_ROWS = "leaves no rows; --increment reads the files again"
@@ -72,6 +71,9 @@ def main(arguments: list[str] | None = None) -> int:
     work = Work(settings, options)
     try:
         return work.all()
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 1
     finally:
         work.shelf.close()
 
@@ -194,7 +196,8 @@ class Work:
             kb.catalog.remove(gone)
         kb.save_index()
         print(
-            f"{name}: {len(gone)} files dropped from the database{_list(gone)}" + f"; {strays} rows that belonged to nothing" * bool(strays)
+            f"{name}: {len(gone)} files dropped from the database{names_of(gone)}"
+            + f"; {strays} rows that belonged to nothing" * bool(strays)
         )
 
     def _prune_folder(self, name: str) -> None:
@@ -209,10 +212,12 @@ class Work:
         if not (self.options.yes or _agreed("Delete them for good? 确定永久删除？ (yes/no) ")):
             raise Conflict("nothing was deleted; answer yes, or give --yes")
         still = set(self._surplus(kb))  # an upload may have given one its rows meanwhile
-        for file in surplus:
-            if file in still:
+        for file in (wanted := [file for file in surplus if file in still]):
+            try:
                 kb.path_of(file).unlink(missing_ok=True)
-        print(f"{name}: {len(still & set(surplus))} files deleted")
+            except OSError as exc:
+                self._fail(f"{name}: {file} cannot be deleted ({exc.strerror or exc})")
+        print(f"{name}: {sum(not kb.path_of(file).exists() for file in wanted)} files deleted")
 
     def _update_in_db(self, name: str) -> None:
         kb = self.shelf.open(name)
@@ -231,9 +236,9 @@ class Work:
                 findings = checking.check(self.shelf.open(name), _moved(bar))
             except PaperError as exc:
                 findings = checking.unopened(name, self.shelf.root / name / "content", exc)
-        print(f"{name}: {len(findings)} findings" if findings else f"{name}: sound")
+        print(f"{name}: {len(findings)} finding{'s' * (len(findings) > 1)}" if findings else f"{name}: sound")
         self._bad |= bool(findings)
-        _show_findings(findings)
+        print(as_lines(findings), end="")
 
     def _imported(self) -> list[str]:
         """The names of the libraries that were imported."""
@@ -288,13 +293,13 @@ class Work:
             model = embedding.short_name(self.settings.embedding.model)
             return f"read {len(kb.names())} files again" + f", with {model} instead of {kb.facts.embedding}" * (model != kb.facts.embedding)
         if flag == "prune-db":
-            return f"drop {len(without_file)} files from the database{_list(without_file)}"
+            return f"drop {len(without_file)} files from the database{names_of(without_file)}"
         if flag == "prune-folder":
-            return f"delete {len(without_row)} files{_list(self._surplus(kb))}"
+            return f"delete {len(without_row)} files{names_of(self._surplus(kb))}"
         if flag == "update-in-db":
             return f"read {len(_in_both(kb))} files again"
         read, gone = foresee(kb, self._embedder_of(kb), self.settings.splitting, readers=self.settings.readers)
-        return f"read {len(read)} files{_list(read)} and drop {len(gone)} from the database{_list(gone)}"
+        return f"read {len(read)} files{names_of(read)} and drop {len(gone)} from the database{names_of(gone)}"
 
     def _create(self, name: str) -> KnowledgeBase:
         embedder = self._embedder(self.settings.embedding.model)
@@ -322,8 +327,9 @@ class Work:
 
     def _embedder(self, model: str) -> Embedder:
         if model not in self._embedders:
-            with tqdm(unit="B", unit_scale=True, desc=f"fetching {model}", leave=False, disable=None) as bar:
-                weights.fetch(model, self.settings.paths.models, lambda _what, done, total: _moved(bar)(done, total))
+            if not self.options.dry_run:
+                with tqdm(unit="B", unit_scale=True, desc=f"fetching {model}", leave=False, disable=None) as bar:
+                    weights.fetch(model, self.settings.paths.models, lambda _what, done, total: _moved(bar)(done, total))
             chosen = self.settings.embedding.model_copy(update={"model": model})
             self._embedders[model] = embedding.load_late(chosen, self.settings.paths.models)
         return self._embedders[model]
@@ -358,12 +364,6 @@ def _agreed(question: str) -> bool:
         return False
 
 
-def _list(files: Sequence[str]) -> str:
-    """The first names, as the end of a sentence."""
-    more = f" … and {len(files) - NAMED} more" if len(files) > NAMED else ""
-    return f": {', '.join(files[:NAMED])}{more}" if files else ""
-
-
 def _moved(bar: tqdm) -> Callable[[int, int], None]:  # type: ignore[type-arg]  # tqdm is generic only in its stubs
     def move(done: int, total: int) -> None:
         bar.total = total
@@ -379,19 +379,14 @@ def _show(bar: tqdm, progress: Progress) -> None:  # type: ignore[type-arg]  # a
     _moved(bar)(progress.done, progress.total)
 
 
-def _show_findings(findings: Sequence[Finding]) -> None:
-    for finding in findings:
-        print(f"  ! {finding.what}{_list(finding.files)}\n    -> {finding.mend}")
-
-
 def _show_imported(end: Imported) -> None:
     print(f"{end.name}: imported, {len(end.taken)} files")
     for note in end.notes:
         print(f"  {note}")
     for what, files in (("named in the database, but not there", end.absent), ("left out (hidden, links)", end.left_out)):
         if files:
-            print(f"  {len(files)} files {what}{_list(files)}")
-    _show_findings(end.findings)
+            print(f"  {len(files)} files {what}{names_of(files)}")
+    print(as_lines(end.findings), end="")
 
 
 if __name__ == "__main__":

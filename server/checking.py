@@ -26,6 +26,7 @@ Kind = Literal[
 ]
 # fmt: on
 ATTEMPTS = 5  # at a look at rows and index of the same generation, while somebody writes
+NAMED = 20  # files in a sentence
 SAVING_STORES = ("faiss",)  # those whose index lies in vectors/
 
 
@@ -66,6 +67,17 @@ def unopened(name: str, content: Path, reason: PaperError) -> list[Finding]:
 def command(flag: str, name: str) -> str:
     """How init_database.py is called for one library."""
     return f"python init_database.py {flag} --kb-name {name}"
+
+
+def as_lines(findings: Sequence[Finding]) -> str:
+    """Two lines a finding, for a terminal: what was found, and what mends it."""
+    return "".join(f"  ! {finding.what}{names_of(finding.files)}\n    -> {finding.mend}\n" for finding in findings)
+
+
+def names_of(files: Sequence[str]) -> str:
+    """The first names, as the end of a sentence."""
+    more = f" … and {len(files) - NAMED} more" if len(files) > NAMED else ""
+    return f": {', '.join(files[:NAMED])}{more}" if files else ""
 
 
 def _damaged(name: str, reason: str) -> Finding:

@@ -248,7 +248,7 @@ def test_several_libraries_end_in_one_table_with_its_sum(home: Path, run: Run):
     assert run("--increment", "--check", "-n", "papers")[0] == 0
     code, output = run("--check")
     assert code == 1
-    assert "papers: sound\n中文库: 1 findings\n  ! could not be read: " in output
+    assert "papers: sound\n中文库: 1 finding\n  ! could not be read: " in output
     assert "-> mend, replace or remove the file, then python init_database.py --increment --kb-name 中文库" in output
 
 
