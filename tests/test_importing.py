@@ -85,6 +85,14 @@ def test_a_lone_database_keeps_its_answers_and_says_that_its_papers_are_missing(
     assert shelf.open("mine").catalog.counts()[0] == 4
 
 
+def test_the_folder_of_a_backup_stays_as_it_is(backup: KnowledgeBase, info_db: Path, shelf: Shelf):
+    backup.close()
+    before = [sorted(folder.rglob("*")) for folder in (backup.folder, info_db.parent)]
+    bring_in(shelf, sources(backup.folder)[0], DEFAULT)
+    bring_in(shelf, sources(info_db, ["physics", "empty"])[1], DEFAULT)
+    assert [sorted(folder.rglob("*")) for folder in (backup.folder, info_db.parent)] == before
+
+
 def test_a_lone_database_finds_the_papers_that_wait_for_it(backup: KnowledgeBase, shelf: Shelf, tmp_path: Path, hashing: HashEmbedder):
     backup.close()
     shutil.copy(backup.catalog.path, tmp_path / "old.db")

@@ -71,18 +71,14 @@ def chatchat_libraries(path: Path) -> list[ChatchatLibrary]:
 
 @contextlib.contextmanager
 def _read_only(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open without changing it. A copy in a folder that cannot be written has no log beside it, and SQLite must be told so."""
-    address = f"file:{quote(str(path.absolute()))}?mode=ro"
+    """Open without changing it, or the folder that it lies in, which may be one that cannot be written."""
     try:
+        with path.open("rb") as file:
+            written_ahead = file.read(20)[18:19] == b"\x02"  # of SQLite's header: WAL
+        # A WAL file whose log is gone is opened by nobody; without `immutable` SQLite would leave an empty log beside it.
+        still = written_ahead and not path.with_name(f"{path.name}-wal").exists()
+        address = f"file:{quote(str(path.absolute()))}?mode=ro{'&immutable=1' * still}"
         with contextlib.closing(sqlite3.connect(address, uri=True)) as db:
-            try:
-                db.execute("SELECT 1 FROM sqlite_master").fetchone()
-            except sqlite3.OperationalError:
-                if path.with_name(f"{path.name}-wal").exists():
-                    raise
-                with contextlib.closing(sqlite3.connect(f"{address}&immutable=1", uri=True)) as still:
-                    yield still
-            else:
-                yield db
-    except sqlite3.Error as exc:
+            yield db
+    except (OSError, sqlite3.Error) as exc:
         raise Corrupt(f"{path} cannot be read as a database ({exc})") from exc
