@@ -40,7 +40,8 @@ def main() -> int:
     print(head("Papers ingested by init_database.py"))
     print("| run | exit code | wall s | files | pages | chunks | ingest s |\n|---|---|---|---|---|---|---|")
     for name, (run, wall) in zip(("first", "again, nothing changed"), runs, strict=True):
-        numbers = dict(re.findall(r"(files|pages|chunks|seconds) ([\d.]+)", run.stdout))
+        names, values = (line.split() for line in run.stdout.splitlines() if re.match(r"(library|papers) +\w+ +\w+", line))
+        numbers = dict(zip(names, values, strict=True))
         cells = [name, str(run.returncode), f"{wall:.1f}", *(numbers[key] for key in ("files", "pages", "chunks", "seconds"))]
         print(f"| {' | '.join(cells)} |")
     print(f"\nready and found by a search for their own title: {searchable}\n\n```{first.stdout.rstrip()}\n```")

@@ -110,8 +110,16 @@ def ingest(
     check_embedding(kb, embedder)
     run = _Run(tell, cancel or threading.Event(), leaving or threading.Event())
     with _only_one(kb, run):
-        todo = _plan(kb, embedder, _Ways(splitting, chosen), readers, files, force, run)
+        ways = _Ways(splitting, chosen)
+        todo, gone = _compare(kb, embedder, ways, readers, files, force, run)
+        if gone:
+            kb.catalog.remove(gone)
+            run.removed = len(gone)
+        kb.catalog.queue([item.name for item in todo], ways.to_remember)
         try:
+            if todo:
+                run.tell(message="loading the embedding model")
+                embedder.count_tokens("")  # one that loads late: when it cannot, the run ends here and blames no file
             _work(kb, embedder, readers, todo, run)
         except Cancelled:
             if not run.leaving.is_set():
@@ -122,6 +130,14 @@ def ingest(
         finally:
             kb.save_index()
         return run.tell()
+
+
+def foresee(kb: KnowledgeBase, embedder: Embedder, splitting: Splitting, *, readers: Readers = AS_DELIVERED) -> tuple[list[str], list[str]]:
+    """What `ingest` would do now, without doing it: (the files that it would read, the rows that it would remove)."""
+    check_embedding(kb, embedder)
+    run = _Run(lambda progress: None, threading.Event(), threading.Event())
+    todo, gone = _compare(kb, embedder, _Ways(splitting, None), readers, None, False, run)
+    return [item.name for item in todo], gone
 
 
 def recipe(embedder: Embedder, splitting: Splitting) -> str:
@@ -152,6 +168,16 @@ def check_embedding(kb: KnowledgeBase, embedder: Embedder) -> None:
 def unfinished(kb: KnowledgeBase) -> bool:
     """Whether a run was killed before it had done all that it had queued."""
     return any(row.state in UNFINISHED for row in kb.catalog.files())
+
+
+def at_work(kb: KnowledgeBase) -> bool:
+    """Whether a run of some process is changing the library now."""
+    lock = FileLock(kb.folder / ".ingest.lock")
+    try:
+        with lock.acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 class _only_one:
@@ -215,22 +241,19 @@ def _limits(readers: Readers) -> str:
     return f" in {readers.timeout_s:g} s, {readers.memory_mib} MiB"
 
 
-def _plan(
+def _compare(
     kb: KnowledgeBase, embedder: Embedder, ways: _Ways, readers: Readers, files: Sequence[str] | None, force: bool, run: _Run
-) -> list[_Todo]:
-    """What must be read; rows of files that are gone are removed."""
+) -> tuple[list[_Todo], list[str]]:
+    """What must be read, and the rows whose files are gone; nothing is changed but the counts of the run."""
     present = kb.names()
     rows = {row.name: row for row in kb.catalog.files()}
     if files is None:
-        gone = sorted(rows.keys() - set(present))
-        if gone:
-            kb.catalog.remove(gone)
-            run.removed = len(gone)
         run.failed |= kb.unusable()
     wanted = present if files is None else sorted(set(files) & set(present))
     run.failed |= {name: "the file is not there" for name in files or () if name not in present}
     run.total = len(wanted) + len(run.failed)
     run.done = len(run.failed)
+    gone = sorted(rows.keys() - set(present)) if files is None else []
     todo: list[_Todo] = []
     remember = ways.to_remember
     limits = _limits(readers)
@@ -254,8 +277,7 @@ def _plan(
             continue
         run.bytes_total += size
         todo.append(_Todo(name, sha, size, splitting, made_by))
-    kb.catalog.queue([item.name for item in todo], remember)
-    return todo
+    return todo, gone
 
 
 def _work(kb: KnowledgeBase, embedder: Embedder, readers: Readers, todo: Sequence[_Todo], run: _Run) -> None:

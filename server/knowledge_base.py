@@ -99,6 +99,11 @@ class KnowledgeBase:
         """Files under content/ whose names no request can hold, or that are no regular files: name as it can be shown -> reason."""
         return {name.encode(errors="backslashreplace").decode(): fault for name in sorted(self._listed()) if (fault := self._fault(name))}
 
+    def differences(self) -> tuple[list[str], list[str]]:
+        """(Files under content/ that have no row, rows whose file is not there), by name. Raises Unavailable as `names` does."""
+        present, known = set(self.names()), {row.name for row in self.catalog.files()}
+        return sorted(present - known), sorted(known - present)
+
     def store_file(
         self, file: str, source: BinaryIO, *, override: bool, limit_bytes: int, prepare: Callable[[Path], None] = lambda path: None
     ) -> Path:
@@ -162,6 +167,17 @@ class KnowledgeBase:
                 store.save(self.vectors_folder)
                 self._unsaved = 0
                 self.catalog.prune(store.generation)
+
+    def indexed(self) -> tuple[int, Ids]:
+        """The generation that the index in memory has followed to, and the window ids in it."""
+        store = self._followed()
+        with self._following:
+            return store.generation, store.ids()
+
+    def saved_generation(self) -> int | None:
+        """The generation of the index in vectors/; None when there is none, or it cannot be used."""
+        saved = self._empty_store()
+        return saved.generation if saved.load(self.vectors_folder) else None
 
     def close(self) -> None:
         """Close library.db."""

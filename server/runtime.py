@@ -58,9 +58,8 @@ class Embedders:
 
     @property
     def default(self) -> str:
-        """The name of the model of the settings; that of an endpoint's model is `endpoint/model`."""
-        source = self._settings.embedding.model
-        return source if self._settings.endpoint_of(source) else embedding.short_name(source)
+        """The name of the model of the settings."""
+        return embedding.name_of(self._settings)
 
     def get(self, name: str | None = None, *, wait_s: float = QUESTION_PATIENCE_S, cancel: threading.Event | None = None) -> Embedder:
         """The model of that name; waits `wait_s` for weights that are still on their way. Raises Unavailable."""

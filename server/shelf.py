@@ -66,24 +66,36 @@ class Shelf:
         self, name: str, *, embedding: str, dimension: int, store: str = "faiss", info: str = "", passages: str = ""
     ) -> KnowledgeBase:
         """A new empty library; papers that already lie in its content/ wait there for ingestion. Raises Conflict, Invalid, Forbidden."""
-        if not name.strip():
-            raise Invalid("知识库名称不能为空，请重新填写知识库名称")
-        if not self._valid(name):
-            raise Forbidden(
-                f'{name!r} cannot name a library: at most {LONGEST_NAME} characters, none of / \\ @ : * ? " < > |, no dot in front'
-            )
+        self.check_name(name)
         if store not in VECTOR_STORES:
             raise Invalid(f"unknown vector store {store!r}; known: {', '.join(sorted(VECTOR_STORES))}")
         with self._changing():
             if name in self:
                 raise Conflict(f"已存在同名知识库 {name}")
-            folder = self.root / name
-            (folder / "content").mkdir(parents=True, exist_ok=True)
-            for stale in ("library.db", "library.db-wal", "library.db-shm"):
-                (folder / stale).unlink(missing_ok=True)
-            shutil.rmtree(folder / "vectors", ignore_errors=True)
-            Catalog(folder / "library.db").close()
-            write_facts(folder, Facts(embedding, dimension, store, info, passages=passages))
+            return self._make(name, Facts(embedding, dimension, store, info, passages=passages), keep_choices=True)
+
+    def adopt(self, name: str, folder: Path) -> KnowledgeBase:
+        """Move a whole library in from a folder of the same disk; papers that already lie in the library's content/ stay.
+
+        Raises Forbidden, and Conflict when there is one of that name, or papers lie in both contents.
+        """
+        self.check_name(name)
+        with self._changing():
+            if name in self:
+                raise Conflict(f"已存在同名知识库 {name}")
+            home = self.root / name
+            own, brought = home / "content", folder / "content"
+            if home.exists():
+                if own.is_dir() and any(own.iterdir()) and any(brought.iterdir()):
+                    raise Conflict(f"{own} holds papers already; move them away, or choose another name with --kb-name")
+                if not (own.is_dir() and any(own.iterdir())):
+                    shutil.rmtree(own, ignore_errors=True)
+                    os.replace(brought, own)
+                self._clear(home)
+                os.replace(folder / "library.db", home / "library.db")
+                os.replace(folder / "kb.json", home / "kb.json")
+            else:
+                os.replace(folder, home)
             return self.open(name)
 
     def delete(self, name: str) -> None:
@@ -96,8 +108,11 @@ class Shelf:
             os.replace(self.root / name, grave)
         shutil.rmtree(grave)
 
-    def reset(self, name: str, *, embedding: str, dimension: int, passages: str = "") -> KnowledgeBase:
-        """The same library with empty rows, for another embedding model or after damage; content/ stays. Raises NotFound."""
+    def reset(self, name: str, *, embedding: str, dimension: int, passages: str = "", keep_choices: bool = True) -> KnowledgeBase:
+        """The same library with no rows, for another embedding model or after damage; content/ stays. Raises NotFound.
+
+        With `keep_choices`, files that somebody has chosen a splitting for are queued with it.
+        """
         with self._changing():
             if not (self._valid(name) and (self.root / name / "content").is_dir()):
                 raise NotFound(f"未找到知识库 {name}")
@@ -105,7 +120,8 @@ class Shelf:
             self._forget(name)
             (self.root / name / "kb.json").unlink(missing_ok=True)
             store, info = (old.store, old.info) if old else ("faiss", "")
-            return self.create(name, embedding=embedding, dimension=dimension, store=store, info=info, passages=passages)
+            facts = Facts(embedding, dimension, store, info, passages=passages)
+            return self._make(name, facts, keep_choices=keep_choices)
 
     def close(self) -> None:
         """Close every open library."""
@@ -124,6 +140,27 @@ class Shelf:
             except Timeout as exc:
                 raise Unavailable("another process is changing the libraries; try again") from exc
 
+    def _make(self, name: str, facts: Facts, *, keep_choices: bool) -> KnowledgeBase:
+        """An empty library.db in the place of what is there, kb.json last; what was chosen for files lies in the old one or the new one."""
+        folder = self.root / name
+        (folder / "content").mkdir(parents=True, exist_ok=True)
+        temporary = folder / f".library.db.{uuid.uuid4().hex}"
+        fresh = Catalog(temporary)
+        for file, splitting in (_choices(folder / "library.db") if keep_choices else {}).items():
+            fresh.queue([file], splitting)
+        fresh.close()
+        self._clear(folder)
+        os.replace(temporary, folder / "library.db")
+        write_facts(folder, facts)
+        return self.open(name)
+
+    @staticmethod
+    def _clear(folder: Path) -> None:
+        """What must not lie beside a new library.db: the log of the old one, which SQLite would apply to it, and the old index."""
+        for stale in ("library.db-wal", "library.db-shm"):
+            (folder / stale).unlink(missing_ok=True)
+        shutil.rmtree(folder / "vectors", ignore_errors=True)
+
     def _forget(self, name: str) -> None:
         kb = self._open.pop(name, None)
         if kb is not None:
@@ -135,8 +172,32 @@ class Shelf:
         except (Corrupt, NotFound):
             return None
 
+    def check_name(self, name: str) -> None:
+        """Raises Invalid or Forbidden when no library can have that name."""
+        if not name.strip():
+            raise Invalid("知识库名称不能为空，请重新填写知识库名称")
+        if not self._valid(name):
+            raise Forbidden(
+                f'{name!r} cannot name a library: at most {LONGEST_NAME} characters, none of / \\ @ : * ? " < > |, no dot in front'
+            )
+
     @staticmethod
     def _valid(name: str) -> bool:
         if any(c in '/\\@:*?"<>|' or unicodedata.category(c)[0] == "C" for c in name):
             return False
         return bool(name) and len(name) <= LONGEST_NAME and not name.startswith(".") and name == name.strip() and len(name.encode()) <= 200
+
+
+def _choices(database: Path) -> dict[str, str]:
+    """How files of a library.db are to be split, as far as it can still be read."""
+    if not database.is_file():
+        return {}
+    try:
+        old = Catalog(database)
+        try:
+            return old.choices()
+        finally:
+            old.close()
+    except PaperError as exc:
+        log.warning("lost how files were to be split: %s", exc)
+        return {}

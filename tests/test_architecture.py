@@ -22,8 +22,11 @@ TIERS: tuple[tuple[str, ...], ...] = (
     ("server.readers", "server.splitting", "server.embedding", "server.stores", "server.llm"),
     ("server.knowledge_base", "server.citations"),
     ("server.ingestion", "server.shelf"),
-    ("server.retrieval", "server.quoting", "server.proving", "server.jobs"),
-    ("server.refusal", "server.langchain_view"),
+    (
+        *("server.retrieval", "server.quoting", "server.proving", "server.jobs"),
+        *("server.checking", "server.closing_table"),
+    ),
+    ("server.refusal", "server.langchain_view", "server.importing"),
     ("server.answering",),
     ("server.runtime",),
     ("server.evaluation",),

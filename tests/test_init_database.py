@@ -44,9 +44,10 @@ def run(home: Path, *arguments: str) -> tuple[int, str]:
     return ended.returncode, ended.stdout + ended.stderr
 
 
-def numbers(output: str) -> dict[str, int]:
-    """The counts of the table."""
-    return {name: int(value) for name, value in re.findall(r"(files|read|unchanged|removed|failed|pages|chunks) (\d+)", output)}
+def numbers(output: str, row: str = "papers") -> dict[str, int]:
+    """The counts that the closing table has for a library."""
+    names, values = (line.split() for line in output.splitlines() if re.match(rf"(library|{row}) +([a-z-]+ +)?[a-z0-9]+ +\w+ ", line))
+    return {name: int(value) for name, value in zip(names[:1:-1], values[::-1], strict=False) if name != "seconds"}
 
 
 def state(home: Path) -> tuple[int, int, int]:
@@ -60,13 +61,13 @@ def state(home: Path) -> tuple[int, int, int]:
 def test_a_library_grows_and_shrinks_with_its_folder(home: Path):
     code, output = run(home, "--increment")
     assert code == 1  # one file failed, and the table says why
-    assert re.search(r"FAILED bad\.pdf: .{10,}", output)
+    assert re.search(r"FAILED papers/bad\.pdf: .{10,}", output)
     assert numbers(output) == {"files": 5, "read": 4, "unchanged": 0, "removed": 0, "failed": 1, "pages": 4, "chunks": state(home)[1]}
     assert state(home)[0] == 4
 
     code, output = run(home, "-i", "-n", "papers")
     assert (code, numbers(output)["unchanged"], numbers(output)["read"]) == (1, 5, 0)
-    assert "FAILED bad.pdf" in output  # it is still bad, and still said
+    assert "FAILED papers/bad.pdf" in output  # it is still bad, and still said
 
     content = home / "knowledge_base" / "papers" / "content"
     (content / "bad.pdf").unlink()
@@ -117,10 +118,14 @@ def test_another_model_an_unknown_one_and_a_bad_name_fail_with_their_reasons(hom
     code, output = run(home, "--increment", "--embed-model", "no-such-model")
     assert code == 1
     assert "no model at 'no-such-model'" in output
-    code, output = run(home, "--increment", "--kb-name", "../evil")
+    code, output = run(home, "--create-tables", "--kb-name", "../evil")
     assert code == 1
     assert "'../evil' cannot name a library" in output
     assert not (home / "evil").exists()
+    code, output = run(home, "--increment", "--kb-name", "paper")
+    assert code == 1
+    assert "there is no library 'paper'" in output
+    assert not (home / "knowledge_base" / "paper").exists()
 
 
 def test_an_empty_home_says_how_to_begin(home: Path, tmp_path: Path):

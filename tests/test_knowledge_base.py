@@ -223,6 +223,19 @@ def test_a_reset_keeps_the_papers_and_empties_the_rows(shelf: Shelf, kb: Knowled
     assert again.catalog.counts() == (0, 0, 0)
 
 
+def test_a_reset_keeps_how_files_are_to_be_split_and_so_does_a_new_start_after_a_kill(shelf: Shelf, kb: KnowledgeBase):
+    kb.catalog.queue(["a.txt"], '{"chunk_tokens": 64}')
+    kb.catalog.queue(["b.txt"])
+    again = shelf.reset("papers", embedding="other", dimension=16)
+    assert again.catalog.choices() == {"a.txt": '{"chunk_tokens": 64}'}
+    assert [(row.name, row.state) for row in again.catalog.files()] == [("a.txt", "queued")]
+    shelf.close()
+    (kb.folder / "kb.json").unlink()  # where a kill in the middle leaves it
+    assert shelf.create("papers", embedding="hash", dimension=32).catalog.choices() == {"a.txt": '{"chunk_tokens": 64}'}
+    assert shelf.reset("papers", embedding="hash", dimension=32, keep_choices=False).catalog.choices() == {}
+    assert not list(kb.folder.glob(".library.db*"))
+
+
 def test_a_reset_keeps_the_introduction(shelf: Shelf):
     shelf.create("mine", embedding="hash", dimension=32, info="about apples")
     assert shelf.reset("mine", embedding="other", dimension=16).facts.info == "about apples"

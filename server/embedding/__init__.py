@@ -28,10 +28,16 @@ class Embedder(Protocol):
 
     name: str
     dimension: int
-    max_tokens: int
-    device: str
-    dtype: str
     usage: Usage
+
+    @property
+    def max_tokens(self) -> int: ...
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def dtype(self) -> str: ...
 
     def embed_documents(self, texts: Sequence[str], done: Callable[[int], None] = ...) -> Vectors:
         """(n, dim) float32, unit length; `done` is told how many texts each batch finished, and may raise to stop."""
@@ -51,9 +57,7 @@ def load_model(settings: Settings, model: str = "") -> Embedder:
 
     The prefixes and the limit of the settings are for the model of the settings only.
     """
-    chosen = settings.embedding
-    if model and model != chosen.model:
-        chosen = chosen.model_copy(update={"model": model, "query_prefix": None, "passage_prefix": None, "max_tokens": None})
+    chosen = _chosen(settings, model)
     online = settings.endpoint_of(chosen.model)
     if online is None:
         return load(chosen, settings.paths.models)
@@ -64,6 +68,18 @@ def load_model(settings: Settings, model: str = "") -> Embedder:
     return _logged(lambda: OnlineEmbedder(label, name, endpoint, settings.secret(endpoint.api_key_env), chosen))
 
 
+def load_late(settings: Settings, model: str = "") -> Embedder:
+    """As `load_model`, but weights are only looked for, and loaded when there is something to embed. Raises Unavailable and Invalid."""
+    from server.embedding.late import LateEmbedder, said_by
+
+    chosen = _chosen(settings, model)
+    name = short_name(chosen.model)
+    said = None if settings.endpoint_of(chosen.model) else said_by(weights.find(chosen.model, settings.paths.models), name, chosen)
+    if said is None:
+        return load_model(settings, model)
+    return LateEmbedder(name, said, lambda: load_model(settings, model))
+
+
 def load(settings: EmbeddingSettings, models: Path) -> Embedder:
     """The embedder of a model on this machine. Raises Unavailable when its weights are absent or do not load."""
     from server.embedding.local import SentenceTransformerEmbedder
@@ -72,9 +88,23 @@ def load(settings: EmbeddingSettings, models: Path) -> Embedder:
     return _logged(lambda: SentenceTransformerEmbedder(short_name(settings.model), folder, settings))
 
 
+def name_of(settings: Settings) -> str:
+    """The name of the model of the settings, without loading it; that of an endpoint's model is `endpoint/model`."""
+    source = settings.embedding.model
+    return source if settings.endpoint_of(source) else short_name(source)
+
+
 def short_name(source: str) -> str:
     """The name of a model that is given as hf:owner/name or as a path: its last part."""
     return source.rstrip("/").rpartition("/")[2].rpartition(":")[2] or source
+
+
+def _chosen(settings: Settings, model: str) -> EmbeddingSettings:
+    """The settings for `model`: prefixes and limit are for the model that the settings name."""
+    chosen = settings.embedding
+    if not model or model == chosen.model:
+        return chosen
+    return chosen.model_copy(update={"model": model, "query_prefix": None, "passage_prefix": None, "max_tokens": None})
 
 
 def _logged(make: Callable[[], Embedder]) -> Embedder:

@@ -6,10 +6,12 @@ over the table of families, and a model that nobody knows is used as it is, whic
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 log = logging.getLogger(__name__)
 QUERY_PROMPTS = ("query", "search_query", "retrieval.query", "s2p_query")  # names in use for them in config_sentence_transformers.json
@@ -83,6 +85,18 @@ class Usage:
     def delivered_form(self) -> str:
         """The form that this model has when the settings say nothing."""
         return _form(self.pooling, self.delivered)
+
+
+def names_of(name: str, folder: Path) -> list[str]:
+    """Names that may tell the family: the model's own, that of a hub cache's folder, and the one in its config.json."""
+    found = [name]
+    if folder.parent.name == "snapshots":  # models--owner--name/snapshots/revision
+        found.append(folder.parent.parent.name)
+    try:
+        origin = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("_name_or_path")
+    except (OSError, ValueError, AttributeError):
+        return found  # whether the folder is a model shows when it is loaded
+    return [*found, Path(str(origin)).name] if origin else found
 
 
 def family_of(names: Sequence[str]) -> Family | None:

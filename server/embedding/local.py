@@ -6,7 +6,6 @@ family's pooling is used.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import threading
@@ -20,7 +19,7 @@ import numpy as np
 from configs.settings import Embedding as EmbeddingSettings
 from server.embedding import Vectors
 from server.embedding.batches import batches
-from server.embedding.families import Folder, family_of, usage_of
+from server.embedding.families import Folder, family_of, names_of, usage_of
 from server.embedding.questions import QuestionCache
 from server.errors import Invalid, Unavailable
 
@@ -36,6 +35,7 @@ class SentenceTransformerEmbedder:
     def __init__(self, name: str, folder: Path, settings: EmbeddingSettings) -> None:
         import torch
         import transformers
+        from safetensors import SafetensorError
 
         transformers.utils.logging.disable_progress_bar()
         self.name = name
@@ -44,10 +44,10 @@ class SentenceTransformerEmbedder:
             torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 2) - 1))
         dtype = _dtype(settings.dtype, self.device)
         self.dtype = str(dtype).removeprefix("torch.")
-        names = _names(name, folder)
+        names = names_of(name, folder)
         try:
             self._model: Any = _open(folder, self.device, dtype, names)
-        except (OSError, ValueError, RuntimeError, KeyError) as exc:
+        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as exc:
             reason = str(exc).strip().split("\n")[0]
             raise Unavailable(f"the embedding model in {folder} does not load: {reason}") from exc
         said = Folder(
@@ -122,18 +122,6 @@ def _pooling(model: Any) -> str:
     """mean, cls, lasttoken …; several joined by +; empty for a model that does not pool."""
     mode = next((module.pooling_mode for module in model if hasattr(module, "pooling_mode")), "")
     return mode if isinstance(mode, str) else "+".join(mode)
-
-
-def _names(name: str, folder: Path) -> list[str]:
-    """Names that may tell the family: the model's own, that of a hub cache's folder, and the one in its config.json."""
-    found = [name]
-    if folder.parent.name == "snapshots":  # models--owner--name/snapshots/revision
-        found.append(folder.parent.parent.name)
-    try:
-        origin = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("_name_or_path")
-    except (OSError, ValueError, AttributeError):
-        return found  # whether the folder is a model shows when it is loaded
-    return [*found, Path(str(origin)).name] if origin else found
 
 
 def longest_input(model: Any, wish: int | None) -> int:

@@ -27,6 +27,10 @@ class VectorStore(Protocol):
 
     def __len__(self) -> int: ...
 
+    def ids(self) -> Ids:
+        """Every id in the store, (n,) in any order."""
+        ...
+
     def add(self, ids: Ids, vectors: Vectors) -> None:
         """Ids (n,) not in the store yet, vectors (n, dim) float32."""
         ...

@@ -33,7 +33,7 @@ from server.stores.rows import (
     stored_chunk,
     stored_file,
 )
-from server.stores.schema import bring_up_to_date
+from server.stores.schema import STRAY_CHUNKS, STRAY_WINDOWS, STRAY_WORDS, bring_up_to_date
 from server.stores.words import match_expression, segment
 from server.types import Chunk, FileState, Passage
 
@@ -68,6 +68,11 @@ class Catalog:
             counts = dict(db.execute("SELECT file_id, count(*) FROM chunks GROUP BY file_id"))
             rows = db.execute(_FILES).fetchall()
         return [stored_file(row, counts.get(file_id, 0)) for file_id, *row in rows]
+
+    def choices(self) -> dict[str, str]:
+        """File -> how it was asked to be split (FileRow.splitting), for those that somebody has chosen a way for."""
+        with self._connection() as db:
+            return dict(db.execute("SELECT name, splitting FROM files WHERE splitting <> ''").fetchall())
 
     def mark(self, names: Sequence[str], state: FileState, reason: str = "") -> None:
         """Set the state of files; their chunks stay as they are. A file that was removed meanwhile stays removed."""
@@ -148,6 +153,14 @@ class Catalog:
             for file_id in [found for name in names if (found := _id_of(db, name)) is not None]:
                 self._empty(db, file_id, generation)
                 db.execute("DELETE FROM files WHERE id = ?", (file_id,))
+
+    def remove_strays(self) -> int:
+        """One transaction: chunks of no file, and windows and words of no chunk, are gone; how many rows that were."""
+        with self._write() as db:
+            generation = self._raise_generation(db)
+            db.execute(f"INSERT INTO removed SELECT id, ? FROM windows WHERE {STRAY_WINDOWS}", (generation,))  # noqa: S608 - a constant
+            tables = (("windows", STRAY_WINDOWS), ("chunks", STRAY_CHUNKS), ("words", STRAY_WORDS))  # words last: chunks that go leave some
+            return sum(db.execute(f"DELETE FROM {table} WHERE {condition}").rowcount for table, condition in tables)  # noqa: S608 - constants
 
     # ---- searching
 

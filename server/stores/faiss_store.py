@@ -35,6 +35,13 @@ class FaissStore:
     def __len__(self) -> int:
         return int(self._index.ntotal)
 
+    def ids(self) -> Ids:
+        """Every id in the store, (n,)."""
+        import faiss
+
+        with self._lock:
+            return np.array(faiss.vector_to_array(self._index.id_map), np.int64)
+
     def add(self, ids: Ids, vectors: Vectors) -> None:
         """Ids (n,) not in the store yet, vectors (n, dim) float32."""
         if vectors.shape != (len(ids), self._dimension):

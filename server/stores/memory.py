@@ -24,6 +24,11 @@ class MemoryStore:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def ids(self) -> Ids:
+        """Every id in the store, (n,)."""
+        with self._lock:
+            return np.array(list(self._rows), np.int64)
+
     def add(self, ids: Ids, vectors: Vectors) -> None:
         """Ids (n,) not in the store yet, vectors (n, dim) float32."""
         if vectors.shape != (len(ids), self._dimension):

@@ -33,6 +33,10 @@ CREATE TABLE IF NOT EXISTS removed (window_id INTEGER NOT NULL, generation INTEG
 CREATE INDEX IF NOT EXISTS removed_since ON removed (generation);
 CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (text, tokenize = 'porter unicode61 remove_diacritics 2');
 """
+# Conditions for rows that belong to nothing: no transaction of this program leaves any.
+STRAY_CHUNKS = "file_id NOT IN (SELECT id FROM files)"
+STRAY_WINDOWS = f"chunk_id NOT IN (SELECT id FROM chunks WHERE NOT {STRAY_CHUNKS}) OR file_id NOT IN (SELECT id FROM files)"  # noqa: S608 - constants
+STRAY_WORDS = "rowid NOT IN (SELECT id FROM chunks)"
 _FROM_1 = (
     "ALTER TABLE files ADD COLUMN authors TEXT NOT NULL DEFAULT '[]'",
     "ALTER TABLE files ADD COLUMN abstract TEXT NOT NULL DEFAULT ''",

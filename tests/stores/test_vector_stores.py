@@ -94,6 +94,14 @@ def test_vectors_of_another_dimension_are_refused_and_nothing_is_added(make: Mak
     assert len(store) == 0
 
 
+def test_the_ids_are_those_that_were_added_and_not_removed(make: Make):
+    store = filled(make, range(5))
+    store.remove([1, 3, 99])
+    assert sorted(store.ids().tolist()) == [0, 2, 4]
+    assert store.ids().dtype == np.int64
+    assert make().ids().tolist() == []
+
+
 def test_scores_are_plain_numbers_for_json(make: Make):
     found = filled(make, range(3)).search(unit(0), 3)
     assert json.loads(json.dumps(found)) == [list(row) for row in found]
