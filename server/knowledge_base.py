@@ -24,6 +24,7 @@ from server.stores.catalog import Catalog
 
 log = logging.getLogger(__name__)
 SMALL_INDEX = 20_000  # windows; written in well under a second
+MOST_UNSAVED = 30_000  # windows that a start reads from library.db; 0.3 s
 LONGEST_PART_BYTES = 200  # of a file's name; file systems allow 255, and we add a suffix
 
 
@@ -51,6 +52,7 @@ class KnowledgeBase:
         self._store.load(self.vectors_folder)
         self._following = threading.Lock()
         self._unsaved = 0  # windows added or removed since the index was written
+        self._compared = False  # the number of vectors with that of rows, once
 
     @property
     def content(self) -> Path:
@@ -148,16 +150,34 @@ class KnowledgeBase:
 
     def search(self, vector: Vectors, k: int, only: Ids | None = None) -> list[tuple[int, float]]:
         """The `k` nearest windows as (window id, cosine), after following all changes, of other processes too."""
-        return self._followed().search(vector, k, only)
+        store = self._followed()
+        try:
+            found = store.search(vector, k + store.surplus, only)
+        except Corrupt as exc:
+            store = self._built_anew(store, exc)
+            found = store.search(vector, k + store.surplus, only)
+        if not store.surplus:
+            return found
+        ids, vectors = self.catalog.vectors_of_windows([window for window, _ in found])
+        scores: list[float] = (vectors @ vector).tolist() if ids else []
+        return sorted(zip(ids, scores, strict=True), key=lambda pair: -pair[1])[:k]
 
     def save_index(self) -> None:
-        """Write the index beside library.db, so that the next start need not build it; a large one only when a twentieth of it is new."""
+        """Write the index beside library.db, so that the next start need not build it; a large one only when much of it is new.
+
+        Raises Unavailable when the disk is full.
+        """
         store = self._followed()
-        with self._following:
-            if self._unsaved and (len(store) < SMALL_INDEX or self._unsaved > len(store) / 20):
+        unsaved = self._unsaved
+        if unsaved and (len(store) < SMALL_INDEX or unsaved > min(len(store) / 20, MOST_UNSAVED)):
+            try:
+                store.save(self.vectors_folder)  # searches go on meanwhile
+            except Corrupt as exc:
+                store = self._built_anew(store, exc)
                 store.save(self.vectors_folder)
-                self._unsaved = 0
-                self.catalog.prune(store.generation)
+            with self._following:
+                self._unsaved = max(0, self._unsaved - unsaved)
+            self.catalog.prune(store.generation)
 
     def close(self) -> None:
         """Close library.db."""
@@ -196,16 +216,39 @@ class KnowledgeBase:
         with self._following:
             if self._store.generation > self.catalog.generation():
                 self._store = self._empty_store()  # the index of another library.db
-            if self._store.generation != self.catalog.generation():
-                since, generation, removed, ids, vectors = self.catalog.changes_since(self._store.generation)
-                if since == 0:  # it is too old to follow
-                    self._store = self._empty_store()
-                self._store.remove(removed)
-                self._store.remove([int(i) for i in ids])  # so that following twice is following once
-                self._store.add(ids, vectors.reshape(len(ids), self.facts.dimension))
-                self._unsaved += len(removed) + len(ids)
-                self._store.generation = generation
+            if (not self._compared or self._store.generation != self.catalog.generation()) and not self._follow(self._store):
+                self._rebuild()
+            self._compared = True
             return self._store
+
+    def _follow(self, store: VectorStore) -> bool:
+        """Add and remove what changed. False when building anew is better, or the index turns out to be that of other rows."""
+        with self.catalog.changes_since(store.generation) as changes:
+            if not changes.since or changes.added > len(store):
+                return False
+            store.remove(changes.removed)
+            for ids, vectors in changes.batches:
+                store.remove(ids.tolist())  # so that following twice is following once
+                store.add(ids, vectors)
+            store.generation = changes.generation
+            self._unsaved += len(changes.removed) + changes.added
+            return not store.outgrown and (self._compared or len(store) == changes.total())
+
+    def _rebuild(self) -> None:
+        store = self._empty_store()
+        with self.catalog.changes_since(0) as changes:
+            store.build(changes.added, changes.batches)
+            store.generation = changes.generation
+        self._store = store
+        self._unsaved = max(1, len(store))
+
+    def _built_anew(self, damaged: VectorStore, found: Corrupt) -> VectorStore:
+        """The store from rows, after its file was found damaged, perhaps by several searches at once."""
+        with self._following:
+            if self._store is damaged:
+                log.warning("kb=%s: %s; it is rebuilt from library.db", self.name, found)
+                self._rebuild()
+        return self._followed()
 
 
 def read_facts(folder: Path) -> Facts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -27,6 +27,20 @@ class VectorStore(Protocol):
 
     def __len__(self) -> int: ...
 
+    @property
+    def surplus(self) -> int:
+        """How many candidates beyond k the caller scores by the rows of library.db, so that the k best are right; 0: they are."""
+        ...
+
+    @property
+    def outgrown(self) -> bool:
+        """Whether the store should be built anew from the rows, because there are many more or fewer than it was built for."""
+        ...
+
+    def build(self, count: int, batches: Iterable[tuple[Ids, Vectors]]) -> None:
+        """Hold these, about `count`, in place of all there was. Their order means nothing, so the first are a sample of all."""
+        ...
+
     def add(self, ids: Ids, vectors: Vectors) -> None:
         """Ids (n,) not in the store yet, vectors (n, dim) float32."""
         ...
@@ -36,11 +50,11 @@ class VectorStore(Protocol):
         ...
 
     def search(self, vector: Vectors, k: int, only: Ids | None = None) -> list[tuple[int, float]]:
-        """The `k` nearest as (id, cosine), best first; among `only` when given."""
+        """The `k` nearest as (id, cosine), best first; among `only` when given. Raises Corrupt when its files are found damaged."""
         ...
 
     def save(self, folder: Path) -> None:
-        """Write the index and its generation so that a kill leaves the old one or the new one."""
+        """Write the index and its generation; a kill leaves the old one or the new one. Raises Unavailable, and the old one stays."""
         ...
 
     def load(self, folder: Path) -> bool:

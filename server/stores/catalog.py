@@ -12,8 +12,8 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,7 @@ from server.types import Chunk, FileState, Passage
 
 PATIENCE_S = 30.0  # for another process's transaction
 IDLE_CONNECTIONS = 16
+BATCH_ROWS = 8192  # vectors read at once: 13 MB at 384 dimensions
 _FILES = f"SELECT id, {', '.join(FILE_COLUMNS)} FROM files ORDER BY name"  # noqa: S608 - columns are constants
 _CHUNK = f"SELECT {', '.join(PASSAGE_COLUMNS)} FROM chunks c JOIN files f ON f.id = c.file_id"  # noqa: S608 - columns are constants
 _ADD_CHUNK = (
@@ -46,6 +47,21 @@ _ADD_CHUNK = (
     f"VALUES (?, ?, ?, ?, {', '.join('?' * len(CHUNK_COLUMNS))})"
 )
 _SET_READING = ", ".join(f"{column} = ?" for column in READING_COLUMNS)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What an index lacks that followed up to generation `since` (0: it is to start empty), to be at `generation` then.
+
+    `added` is the number of windows in `batches` of (ids, vectors (n, dim)), which can be read once; `total` counts all there are.
+    """
+
+    since: int
+    generation: int
+    removed: list[int]
+    added: int
+    batches: Iterator[tuple[Ids, Vectors]]
+    total: Callable[[], int]
 
 
 class Catalog:
@@ -197,6 +213,12 @@ class Catalog:
             rows = db.execute(query, list(chunks)).fetchall()
         return [row[0] for row in rows], _unpacked([row[1] for row in rows])
 
+    def vectors_of_windows(self, windows: Sequence[int]) -> tuple[list[int], Vectors]:
+        """Those of `windows` that still exist, and their vectors (n, dim)."""
+        with self._connection() as db:
+            rows = db.execute(f"SELECT id, vector FROM windows WHERE id IN ({_marks(windows)})", list(windows)).fetchall()  # noqa: S608 - only marks
+        return [row[0] for row in rows], _unpacked([row[1] for row in rows])
+
     def passages(self, kb: str, chunks: Sequence[int]) -> dict[int, Passage]:
         """chunk id -> Passage with scores 0, for those that still exist."""
         with self._connection() as db:
@@ -228,18 +250,20 @@ class Catalog:
         with self._connection() as db:
             return _number(db, "generation")
 
-    def changes_since(self, generation: int) -> tuple[int, int, list[int], Ids, Vectors]:
-        """What an index lacks: (the generation it is to start from, new generation, removed window ids, added ids, their vectors).
+    @contextlib.contextmanager
+    def changes_since(self, generation: int) -> Iterator[Changes]:
+        """What an index that followed up to `generation` lacks; everything, when what was removed since then is not known any more.
 
-        It starts from `generation`, or from 0, as an empty index, when what was removed since then is not known any more.
+        The batches are read while they are asked for, from one state of the library, in the order of the ids, which are random.
         """
         with self._connection() as db, _snapshot(db):
             now = _number(db, "generation")
             since = generation if generation >= _number(db, "pruned") else 0
             removed = [row[0] for row in db.execute("SELECT window_id FROM removed WHERE generation > ?", (since,))] if since else []
-            query = "SELECT w.id, w.vector FROM windows w JOIN files f ON f.id = w.file_id WHERE f.generation > ?"
-            rows = db.execute(query, (since,)).fetchall()
-        return since, now, removed, np.array([row[0] for row in rows], np.int64), _unpacked([row[1] for row in rows])
+            changed = "windows w JOIN files f ON f.id = w.file_id WHERE f.generation > ?" if since else "windows w WHERE ?1 = 0"
+            added = db.execute(f"SELECT count(*) FROM {changed}", (since,)).fetchone()[0]  # noqa: S608 - constants
+            query = f"SELECT w.id, w.vector FROM {changed}{'' if since else ' ORDER BY w.id'}"  # noqa: S608 - constants
+            yield Changes(since, now, removed, added, _batches(db, query, since), lambda: _windows(db))
 
     def prune(self, generation: int) -> None:
         """Forget what was removed up to `generation`, once that is more than what there is: indexes that are older are built anew."""
@@ -337,6 +361,16 @@ def _id_of(db: sqlite3.Connection, name: str) -> int | None:
 def _number(db: sqlite3.Connection, key: str) -> int:
     row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     return int(row[0]) if row else 0
+
+
+def _windows(db: sqlite3.Connection) -> int:
+    return int(db.execute("SELECT count(*) FROM windows").fetchone()[0])
+
+
+def _batches(db: sqlite3.Connection, query: str, since: int) -> Iterator[tuple[Ids, Vectors]]:
+    rows = db.execute(query, (since,))
+    while some := rows.fetchmany(BATCH_ROWS):
+        yield np.array([row[0] for row in some], np.int64), _unpacked([row[1] for row in some])
 
 
 def _unpacked(blobs: list[bytes]) -> Vectors:

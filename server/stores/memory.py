@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,9 @@ from server.stores import Ids, Vectors
 class MemoryStore:
     """Brute force over a dictionary; what the other stores are compared with."""
 
+    surplus = 0
+    outgrown = False
+
     def __init__(self, dimension: int) -> None:
         self.generation = 0
         self._dimension = dimension
@@ -23,6 +26,13 @@ class MemoryStore:
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def build(self, count: int, batches: Iterable[tuple[Ids, Vectors]]) -> None:
+        """Hold these in place of all there was."""
+        with self._lock:
+            self._rows = {}
+        for ids, vectors in batches:
+            self.add(ids, vectors)
 
     def add(self, ids: Ids, vectors: Vectors) -> None:
         """Ids (n,) not in the store yet, vectors (n, dim) float32."""

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from configs.settings import ROOT
 from server.errors import Corrupt, NotFound
 from server.stores import schema
-from server.stores.catalog import Catalog
+from server.stores.catalog import Catalog, Changes
 from server.stores.rows import Reading, packed_spans, unpacked_spans
 from server.stores.words import match_expression, question_terms, segment
 from server.types import Chunk, Identity, Span
@@ -124,6 +124,11 @@ CHANGES = st.lists(
 )
 
 
+def added(changes: Changes) -> dict[int, bytes]:
+    """Every added window with its vector."""
+    return {int(i): row.tobytes() for ids, rows in changes.batches for i, row in zip(ids, rows, strict=True)}
+
+
 @given(changes=CHANGES)
 @settings(max_examples=40, deadline=None)
 def test_following_the_changes_equals_a_full_rebuild(tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[str, str, int]]):
@@ -133,12 +138,16 @@ def test_following_the_changes_equals_a_full_rebuild(tmp_path_factory: pytest.Te
 
     def follow() -> None:
         nonlocal at
-        since, at, removed, ids, rows = catalog.changes_since(at)
-        if since == 0:
-            index.clear()
-        for window in removed:
-            index.pop(window, None)
-        index.update({int(i): row.tobytes() for i, row in zip(ids, rows, strict=True)})
+        with catalog.changes_since(at) as changes:
+            if changes.since == 0:
+                index.clear()
+            for window in changes.removed:
+                index.pop(window, None)
+            came = added(changes)
+            index.update(came)
+            assert changes.added == len(came)
+            assert changes.total() == len(index)
+            at = changes.generation
 
     for seed, (kind, name, count) in enumerate(changes):
         if kind == "put":
@@ -155,8 +164,8 @@ def test_following_the_changes_equals_a_full_rebuild(tmp_path_factory: pytest.Te
         else:
             follow()
     follow()
-    *_, ids, rows = catalog.changes_since(0)
-    assert index == {int(i): row.tobytes() for i, row in zip(ids, rows, strict=True)}
+    with catalog.changes_since(0) as everything:
+        assert index == added(everything)
     assert len(index) == catalog.counts()[2]
     catalog.close()
 
@@ -173,8 +182,28 @@ def test_what_was_removed_is_forgotten_once_it_is_more_than_what_there_is(catalo
     assert removed() == 4
     catalog.prune(3)
     assert removed() == 0
-    assert [catalog.changes_since(generation)[0] for generation in (1, 2, 3)] == [0, 0, 3]
-    assert len(catalog.changes_since(2)[3]) == 2
+    for generation, since, number in ((1, 0, 2), (2, 0, 2), (3, 3, 0)):
+        with catalog.changes_since(generation) as changes:
+            assert (changes.since, changes.added, len(added(changes))) == (since, number, number)
+
+
+def test_all_vectors_are_read_in_batches_by_ascending_id(catalog: Catalog, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("server.stores.catalog.BATCH_ROWS", 4)
+    put(catalog, "a", [f"text {i}" for i in range(5)], windows=2)
+    with catalog.changes_since(0) as changes:
+        batches = [ids.tolist() for ids, _ in changes.batches]
+    assert [len(batch) for batch in batches] == [4, 4, 2]
+    in_order = [i for batch in batches for i in batch]
+    assert in_order == sorted(in_order)
+
+
+def test_following_is_of_one_state_while_another_writes(catalog: Catalog):
+    put(catalog, "a", ["one", "two"])
+    with catalog.changes_since(0) as changes:
+        put(catalog, "a", ["three"], 5)
+        catalog.remove(["a"])
+        assert (changes.added, len(added(changes)), changes.total()) == (2, 2, 2)
+    assert changes.generation < catalog.generation()
 
 
 def test_chunks_of_the_same_bytes_may_outlive_a_failure(catalog: Catalog):
