@@ -35,8 +35,8 @@ SAMPLE_A_LIST = 40  # rows to train one k-means list with; FAISS warns below 39
 class Sizes:
     """Numbers of vectors. From `half` and `lists` on the next kind is built; changes beside the part may reach a twentieth of it."""
 
-    half: int = 50_000
-    lists: int = 200_000
+    half: int = 20_000
+    lists: int = 80_000
     changes_least: int = 10_000
     changes_most: int = 30_000
 
