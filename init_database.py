@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     except PaperError as exc:
         print(exc, file=sys.stderr)
         return 1
-    shelf = Shelf(settings.paths.knowledge_base)
+    shelf = Shelf(settings.paths.knowledge_base, settings.stores)
     ends = [_one(shelf, name, embedder, settings, options) for name in names]
     shelf.close()
     return 0 if all(ends) else 1

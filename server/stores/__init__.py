@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from configs.settings import Stores
 
 Vectors = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
@@ -15,7 +18,16 @@ Ids = npt.NDArray[np.int64]
 VECTOR_STORES: dict[str, str] = {
     "faiss": "server.stores.faiss_store:FaissStore",
     "memory": "server.stores.memory:MemoryStore",
+    "milvus": "server.stores.milvus:MilvusStore",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where a store that is a server keeps a library: `name()` gives one of its own among all of that server; the server's address."""
+
+    name: Callable[[], str]
+    stores: Stores
 
 
 class VectorStore(Protocol):
@@ -23,7 +35,7 @@ class VectorStore(Protocol):
 
     generation: int  # of library.db, up to which this index has followed
 
-    def __init__(self, dimension: int) -> None: ...
+    def __init__(self, dimension: int, home: Home) -> None: ...
 
     def __len__(self) -> int: ...
 
@@ -59,4 +71,12 @@ class VectorStore(Protocol):
 
     def load(self, folder: Path) -> bool:
         """Take over what `save` wrote. False, and nothing changed, when it is absent, torn, or of another dimension."""
+        ...
+
+    def forget(self) -> None:
+        """Delete what lies outside the library's folder. Raises Unavailable."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
         ...

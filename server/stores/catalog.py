@@ -245,6 +245,16 @@ class Catalog:
 
     # ---- following
 
+    def lineage(self) -> int:
+        """A random number that this library.db was given once."""
+        with self._connection() as db:
+            known = _number(db, "lineage")
+        if known:
+            return known
+        with self._write() as db:
+            db.execute("INSERT OR IGNORE INTO meta VALUES ('lineage', ?)", (secrets.randbits(62) + 1,))
+            return _number(db, "lineage")
+
     def generation(self) -> int:
         """The number of the last change."""
         with self._connection() as db:
@@ -260,7 +270,8 @@ class Catalog:
             now = _number(db, "generation")
             since = generation if generation >= _number(db, "pruned") else 0
             removed = [row[0] for row in db.execute("SELECT window_id FROM removed WHERE generation > ?", (since,))] if since else []
-            changed = "windows w JOIN files f ON f.id = w.file_id WHERE f.generation > ?" if since else "windows w WHERE ?1 = 0"
+            changed = "files f CROSS JOIN windows w ON w.file_id = f.id WHERE f.generation > ?" if since else "windows w WHERE ?1 = 0"
+            # CROSS JOIN keeps SQLite from going through two million windows for the few files that changed: 0.5 s
             added = db.execute(f"SELECT count(*) FROM {changed}", (since,)).fetchone()[0]  # noqa: S608 - constants
             query = f"SELECT w.id, w.vector FROM {changed}{'' if since else ' ORDER BY w.id'}"  # noqa: S608 - constants
             yield Changes(since, now, removed, added, _batches(db, query, since), lambda: _windows(db))

@@ -28,7 +28,10 @@ GOAL = 0.995  # recall@10 among the trial queries; 0.99 is promised
 TRIALS = 100
 TRIAL_COSINE = 0.8  # between a trial query and the row it was made from, as between a question and its passage
 BATCH = 8192  # rows at a time
-SAMPLE_A_LIST = 40  # rows to train one k-means list with; FAISS warns below 39
+ROWS_A_LIST = 256  # a paper has about as many; with 1,000 a list, 1,024 of 2,048 lists had to be probed among 10,000 papers
+MOST_LISTS = 8192  # two million rows are assigned to so many in minutes
+SAMPLE_A_LIST = 20  # rows to train one k-means list with
+ROUNDS = 6  # of k-means
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +186,7 @@ def build(kind: Kind, dimension: int, count: int, batches: Iterable[tuple[Ids, V
 def _lists(dimension: int, count: int, batches: Iterator[tuple[Ids, Vectors]]) -> Part:
     import faiss
 
-    lists = 2 ** round(math.log2(1.5 * math.sqrt(max(count, 4))))
+    lists = min(MOST_LISTS, 2 ** max(2, round(math.log2(max(count, 1) / ROWS_A_LIST))))
     first: list[tuple[Ids, Vectors]] = []
     while sum(len(ids) for ids, _ in first) < SAMPLE_A_LIST * lists and (batch := next(batches, None)):
         first.append(batch)
@@ -194,6 +197,7 @@ def _lists(dimension: int, count: int, batches: Iterator[tuple[Ids, Vectors]]) -
         quantizer, dimension, lists, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT, False
     )  # without residuals a code does not depend on its list
     index.cp.spherical = True
+    index.cp.niter = ROUNDS
     index.cp.min_points_per_centroid = 1  # small ones are for tests
     index.train(sample)
     trials = _trials(sample)

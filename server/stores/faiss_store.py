@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from server.errors import Invalid, Unavailable
-from server.stores import Ids, Vectors, faiss_file, faiss_part
+from server.stores import Home, Ids, Vectors, faiss_file, faiss_part
 from server.stores.faiss_part import MEASURED, SURPLUS, Flags, Part, Sizes
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 class FaissStore:
     """Searches run beside each other; a change waits for nobody but other changes."""
 
-    def __init__(self, dimension: int, sizes: Sizes = MEASURED) -> None:
+    def __init__(self, dimension: int, home: Home, sizes: Sizes = MEASURED) -> None:
         self.generation = 0
         self._dimension = dimension
         self._sizes = sizes
@@ -133,6 +133,12 @@ class FaissStore:
             self._take(part, name)
             self.generation = generation
         return True
+
+    def forget(self) -> None:
+        """Nothing lies outside the library's folder."""
+
+    def close(self) -> None:
+        """No connection."""
 
     def _take(self, part: Part, file: str | None = None, allowed: Flags | None = None, gone: int = 0, new: Any = None) -> None:
         import faiss

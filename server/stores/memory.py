@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from server.errors import Invalid
-from server.stores import Ids, Vectors
+from server.stores import Home, Ids, Vectors
 
 
 class MemoryStore:
@@ -18,7 +18,7 @@ class MemoryStore:
     surplus = 0
     outgrown = False
 
-    def __init__(self, dimension: int) -> None:
+    def __init__(self, dimension: int, home: Home) -> None:
         self.generation = 0
         self._dimension = dimension
         self._rows: dict[int, Vectors] = {}
@@ -62,3 +62,9 @@ class MemoryStore:
     def load(self, folder: Path) -> bool:
         """Never: it is rebuilt from rows."""
         return False
+
+    def forget(self) -> None:
+        """Nothing lies outside the library's folder."""
+
+    def close(self) -> None:
+        """No connection."""
