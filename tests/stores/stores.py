@@ -34,22 +34,22 @@ def _home() -> Home:
 class SmallFaiss(FaissStore):
     """Goes through all kinds within the first 24 vectors; four changes make a new part."""
 
-    def __init__(self, dimension: int) -> None:
-        super().__init__(dimension, HOME, Sizes(half=12, lists=24, changes_least=4, changes_most=4))
+    def __init__(self, dimension: int, home: Home = HOME) -> None:
+        super().__init__(dimension, home, Sizes(half=12, lists=24, changes_least=4, changes_most=4))
 
 
 class HalfFaiss(FaissStore):
     """Float16 from the first vector on."""
 
-    def __init__(self, dimension: int) -> None:
-        super().__init__(dimension, HOME, Sizes(half=1, lists=100_000, changes_least=4, changes_most=50))
+    def __init__(self, dimension: int, home: Home = HOME) -> None:
+        super().__init__(dimension, home, Sizes(half=1, lists=100_000, changes_least=4, changes_most=50))
 
 
 class ListsFaiss(FaissStore):
     """Lists of 8-bit scalars from the first vector on."""
 
-    def __init__(self, dimension: int) -> None:
-        super().__init__(dimension, HOME, Sizes(half=1, lists=1, changes_least=4, changes_most=50))
+    def __init__(self, dimension: int, home: Home = HOME) -> None:
+        super().__init__(dimension, home, Sizes(half=1, lists=1, changes_least=4, changes_most=50))
 
 
 def _row(name: str) -> Make:

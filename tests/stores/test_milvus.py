@@ -19,9 +19,6 @@ from tests.stores.stores import milvus_file
 from tests.stores.test_vector_stores import DIMENSION, unit
 from tests.test_knowledge_base import fill, found
 
-pytest.importorskip("pymilvus", reason="pip install -r requirements-dev.txt")
-pytest.importorskip("milvus_lite", reason="pip install -r requirements-dev.txt")
-
 
 def stores() -> Stores:
     return Stores(milvus_uri=milvus_file())
