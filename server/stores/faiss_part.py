@@ -99,12 +99,12 @@ class Part:
         k = min(k, count)
         if k == 0:
             return []
-        bits = None if allowed is None else np.packbits(allowed, bitorder="little")
-        selector = None if bits is None else faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]  # SWIG's constructor
+        selector = every_place() if allowed is None else chosen_places(allowed)
         if self.kind == "lists":
             probes = int(self.index.nlist) if everywhere else self.probes
             self._check(query, probes)
-            parameters: Any = faiss.SearchParametersIVF(sel=selector, nprobe=probes)  # type: ignore[call-arg]  # SWIG's constructor
+            centres = faiss.SearchParameters(sel=every_place())  # type: ignore[call-arg]  # SWIG's constructor
+            parameters: Any = faiss.SearchParametersIVF(sel=selector, nprobe=probes, quantizer_params=centres)  # type: ignore[call-arg]  # SWIG's
         else:
             parameters = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]  # SWIG's constructor
         scores, places = self.index.search(query, k, params=parameters)
@@ -158,6 +158,24 @@ class Part:
             if _sum(self.index, number) != self.sums[number]:
                 raise Corrupt(f"list {number} of the vector index is not what was saved")
             self.checked[number] = True
+
+
+def every_place() -> Any:
+    """A selector of all places. With one, FAISS scores a single question in the thread of its caller.
+
+    Without one it starts all its threads, which wait for each other spinning: 1.7 ms of CPU for 0.03 ms of work, and ten times that when
+    the cores are busy.
+    """
+    import faiss
+
+    return faiss.IDSelectorAll()
+
+
+def chosen_places(allowed: Flags) -> Any:
+    """A selector of the allowed places."""
+    import faiss
+
+    return faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))  # type: ignore[call-arg, arg-type]  # SWIG's constructor
 
 
 def empty(dimension: int) -> Part:

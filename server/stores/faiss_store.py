@@ -84,7 +84,7 @@ class FaissStore:
             part, allowed, gone = self._part, self._allowed, self._gone
             found: list[tuple[int, float]] = []
             if self._new.ntotal:
-                sel = None if only is None else faiss.IDSelectorBatch(np.asarray(only, np.int64))
+                sel = faiss_part.every_place() if only is None else faiss.IDSelectorBatch(np.asarray(only, np.int64))
                 scores, ids = self._new.search(
                     np.ascontiguousarray(vector.reshape(1, -1), np.float32),
                     min(k, int(self._new.ntotal)),
