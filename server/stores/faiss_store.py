@@ -84,13 +84,14 @@ class FaissStore:
             part, allowed, gone = self._part, self._allowed, self._gone
             found: list[tuple[int, float]] = []
             if self._new.ntotal:
-                sel = faiss_part.every_place() if only is None else faiss.IDSelectorBatch(np.asarray(only, np.int64))
-                scores, ids = self._new.search(
+                own = faiss.vector_to_array(self._new.id_map)  # searched without IndexIDMap, which starts all threads to look up ten ids
+                sel = faiss_part.every_place() if only is None else faiss_part.chosen_places(np.isin(own, only))
+                scores, places = self._new.index.search(
                     np.ascontiguousarray(vector.reshape(1, -1), np.float32),
                     min(k, int(self._new.ntotal)),
                     params=faiss.SearchParameters(sel=sel),  # type: ignore[call-arg]  # SWIG's constructor
                 )
-                found = [(int(i), float(score)) for i, score in zip(ids[0], scores[0], strict=True) if i >= 0]
+                found = [(int(own[place]), float(score)) for place, score in zip(places[0], scores[0], strict=True) if place >= 0]
         if only is not None:
             mask = np.zeros(len(part), np.bool_)
             mask[part.places(np.asarray(only, np.int64))] = True
