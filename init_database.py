@@ -124,7 +124,7 @@ class Work:
 
     def __init__(self, settings: Settings, options: argparse.Namespace) -> None:
         self.settings, self.options = settings, options
-        self.shelf = Shelf(settings.paths.knowledge_base)
+        self.shelf = Shelf(settings.paths.knowledge_base, settings.stores)
         self._embedders: dict[str, Embedder] = {}
         self._lines: list[Line] = []
         self._bad = False

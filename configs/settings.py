@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -199,6 +200,24 @@ class Splitting(_Block):
         return self
 
 
+class Stores(_Block):
+    """Vector stores that are servers; a library says which kind it uses when it is made (vector_store_type)."""
+
+    milvus_uri: str = Field("", description="http(s)://host:19530, or a path that ends in .db for milvus-lite; empty: no Milvus.")
+    milvus_token: SecretStr = Field(SecretStr(""), description="user:password, or a key. Set it in .env.")
+
+    @field_validator("milvus_uri")
+    @classmethod
+    def _an_address(cls, value: str) -> str:
+        if not value or re.fullmatch(r"https?://[^\s/@:]+(:\d{1,5})?", value):
+            return value
+        if "://" in value or not value.endswith(".db"):
+            raise ValueError(
+                f"{value!r} is no address of Milvus: http://host:19530 (user and password are the milvus_token), or a path that ends in .db"
+            )
+        return str(ROOT / value)
+
+
 class Retrieval(_Block):
     """How passages are found."""
 
@@ -223,6 +242,7 @@ class Settings(_Block):
     embedding: Embedding = Embedding()
     readers: Readers = Readers()
     splitting: Splitting = Splitting()
+    stores: Stores = Stores()
     retrieval: Retrieval = Retrieval()
     answering: Answering = Answering()
 

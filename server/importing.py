@@ -166,7 +166,7 @@ def _copy_rows(source: Source, place: Path, facts: Facts) -> tuple[Finding, ...]
     write_facts(place, facts)
     if source.database is None:
         return ()
-    kb = KnowledgeBase(place, facts)
+    kb = KnowledgeBase(place, replace(facts, store="faiss"))  # the copy has another home yet, where a server would keep its vectors
     try:
         findings = check(kb)
     finally:

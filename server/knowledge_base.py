@@ -6,6 +6,7 @@ Every file name that comes from outside is checked here, after resolving it, aga
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -17,13 +18,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
+from configs.settings import Stores
 from server import registry
 from server.errors import Conflict, Corrupt, Forbidden, Invalid, NotFound, Unavailable
-from server.stores import VECTOR_STORES, Ids, Vectors, VectorStore
+from server.stores import VECTOR_STORES, Home, Ids, Vectors, VectorStore
 from server.stores.catalog import Catalog
 
 log = logging.getLogger(__name__)
 SMALL_INDEX = 20_000  # windows; written in well under a second
+MOST_UNSAVED = 30_000  # windows that a start reads from library.db; 0.3 s
+FEW = 2_000  # windows; scored by their rows in 10 ms
+NO_SERVERS = Stores()
 LONGEST_PART_BYTES = 200  # of a file's name; file systems allow 255, and we add a suffix
 
 
@@ -45,16 +50,18 @@ class Facts:
 class KnowledgeBase:
     """One open library. Thread-safe."""
 
-    def __init__(self, folder: Path, facts: Facts) -> None:
+    def __init__(self, folder: Path, facts: Facts, stores: Stores = NO_SERVERS) -> None:
         self.name = folder.name
         self.folder = folder
         self.facts = facts
         self.catalog = Catalog(folder / "library.db")
+        self._stores = stores
         self._identity = _identity(self.catalog.path)
         self._store = self._empty_store()
         self._store.load(self.vectors_folder)
-        self._following = threading.Lock()
+        self._following = threading.RLock()
         self._unsaved = 0  # windows added or removed since the index was written
+        self._compared = False  # the number of vectors with that of rows, once
 
     @property
     def content(self) -> Path:
@@ -157,16 +164,41 @@ class KnowledgeBase:
 
     def search(self, vector: Vectors, k: int, only: Ids | None = None) -> list[tuple[int, float]]:
         """The `k` nearest windows as (window id, cosine), after following all changes, of other processes too."""
-        return self._followed().search(vector, k, only)
+        store = self._followed()
+        if only is not None and len(only) <= FEW and store.surplus:
+            candidates = only.tolist()
+        else:
+            try:
+                found = store.search(vector, k + store.surplus, only)
+            except Corrupt as exc:
+                store = self._built_anew(store, exc)
+                found = store.search(vector, k + store.surplus, only)
+            if not store.surplus:
+                return found
+            candidates = [window for window, _ in found]
+        ids, vectors = self.catalog.vectors_of_windows(candidates)
+        scores: list[float] = (vectors @ vector).tolist() if ids else []
+        return sorted(zip(ids, scores, strict=True), key=lambda pair: -pair[1])[:k]
 
     def save_index(self) -> None:
-        """Write the index beside library.db, so that the next start need not build it; a large one only when a twentieth of it is new."""
+        """Write the index beside library.db, so that the next start need not build it; a large one only when much of it is new.
+
+        Raises Unavailable when the disk is full.
+        """
         store = self._followed()
-        with self._following:
-            if self._unsaved and (len(store) < SMALL_INDEX or self._unsaved > len(store) / 20):
+        if store.outgrown:
+            store = self._fresh()  # searches go on with the old one meanwhile
+            self._put_in_place(store)
+        unsaved = self._unsaved
+        if unsaved and (len(store) < SMALL_INDEX or unsaved > min(len(store) / 20, MOST_UNSAVED)):
+            try:
+                store.save(self.vectors_folder)  # searches go on meanwhile
+            except Corrupt as exc:
+                store = self._built_anew(store, exc)
                 store.save(self.vectors_folder)
-                self._unsaved = 0
-                self.catalog.prune(store.generation)
+            with self._following:
+                self._unsaved = max(0, self._unsaved - unsaved)
+            self.catalog.prune(store.generation)
 
     def indexed(self) -> tuple[int, Ids]:
         """The generation that the index in memory has followed to, and the window ids in it."""
@@ -180,8 +212,13 @@ class KnowledgeBase:
         return saved.generation if saved.load(self.vectors_folder) else None
 
     def close(self) -> None:
-        """Close library.db."""
+        """Close library.db and the store."""
+        self._store.close()
         self.catalog.close()
+
+    def forget_index(self) -> None:
+        """Delete what the store keeps outside the folder, before the folder goes. Raises Unavailable."""
+        self._store.forget()
 
     def _listed(self) -> Iterator[str]:
         def refuse(exc: OSError) -> NoReturn:
@@ -209,23 +246,62 @@ class KnowledgeBase:
             return f"{exc}; rename it"
 
     def _empty_store(self) -> VectorStore:
-        store: VectorStore = registry.load(VECTOR_STORES, self.facts.store, "vector store")(self.facts.dimension)
+        kind = registry.load(VECTOR_STORES, self.facts.store, "vector store")
+        store: VectorStore = kind(self.facts.dimension, Home(self._own_name, self._stores))
         return store
 
+    def _own_name(self) -> str:
+        own = f"{self.catalog.lineage()} {self.folder.resolve()}"  # a copy of the folder is another library
+        return hashlib.sha256(own.encode()).hexdigest()[:24]
+
     def _followed(self) -> VectorStore:
-        with self._following:
+        with self._following:  # reentrant
             if self._store.generation > self.catalog.generation():
                 self._store = self._empty_store()  # the index of another library.db
-            if self._store.generation != self.catalog.generation():
-                since, generation, removed, ids, vectors = self.catalog.changes_since(self._store.generation)
-                if since == 0:  # it is too old to follow
-                    self._store = self._empty_store()
-                self._store.remove(removed)
-                self._store.remove([int(i) for i in ids])  # so that following twice is following once
-                self._store.add(ids, vectors.reshape(len(ids), self.facts.dimension))
-                self._unsaved += len(removed) + len(ids)
-                self._store.generation = generation
+            if not self._compared or self._store.generation != self.catalog.generation():
+                try:
+                    followed = self._follow(self._store)
+                except Corrupt as exc:
+                    log.warning("kb=%s: %s; the index is rebuilt from library.db", self.name, exc)
+                    followed = False
+                if not followed:
+                    self._put_in_place(self._fresh())
+            self._compared = True
             return self._store
+
+    def _follow(self, store: VectorStore) -> bool:
+        """Add and remove what changed. False when building anew is better, or the index is that of other rows. Raises Corrupt."""
+        with self.catalog.changes_since(store.generation) as changes:
+            if not changes.since or changes.added > len(store):
+                return False
+            store.remove(changes.removed)
+            for ids, vectors in changes.batches:
+                store.remove(ids.tolist())  # so that following twice is following once
+                store.add(ids, vectors)
+            store.generation = changes.generation
+            self._unsaved += len(changes.removed) + changes.added
+            return self._compared or len(store) == changes.total() or self.catalog.generation() != changes.generation
+
+    def _fresh(self) -> VectorStore:
+        """A store built from the rows."""
+        store = self._empty_store()
+        with self.catalog.changes_since(0) as changes:
+            store.build(changes.added, changes.batches)
+            store.generation = changes.generation
+        return store
+
+    def _put_in_place(self, store: VectorStore) -> None:
+        with self._following:
+            self._store = store
+            self._unsaved = max(1, len(store))
+
+    def _built_anew(self, damaged: VectorStore, found: Corrupt) -> VectorStore:
+        """The store from rows, after its file was found damaged, perhaps by several searches at once."""
+        with self._following:
+            if self._store is damaged:
+                log.warning("kb=%s: %s; the index is rebuilt from library.db", self.name, found)
+                self._put_in_place(self._fresh())
+        return self._followed()
 
 
 def read_facts(folder: Path) -> Facts:

@@ -131,7 +131,7 @@ class Runtime:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.shelf = Shelf(settings.paths.knowledge_base)
+        self.shelf = Shelf(settings.paths.knowledge_base, settings.stores)
         self.embedders = Embedders(settings)
         self.jobs = JobBoard()
         self.pages = ReaderProcess(timeout_s=PAGE_IMAGE_S, memory_mib=settings.readers.memory_mib)

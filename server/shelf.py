@@ -14,9 +14,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from configs.settings import Stores
+from server import registry
 from server.errors import Conflict, Corrupt, Forbidden, Invalid, NotFound, PaperError, Unavailable
-from server.knowledge_base import Facts, KnowledgeBase, read_facts, write_facts
-from server.stores import VECTOR_STORES
+from server.knowledge_base import NO_SERVERS, Facts, KnowledgeBase, read_facts, write_facts
+from server.stores import VECTOR_STORES, Home
 from server.stores.catalog import Catalog
 
 log = logging.getLogger(__name__)
@@ -27,8 +29,9 @@ PATIENCE_S = 30.0  # for another process that makes or deletes a library
 class Shelf:
     """Opens each library once. Thread-safe."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, stores: Stores = NO_SERVERS) -> None:
         self.root = root
+        self._stores = stores
         self._open: dict[str, KnowledgeBase] = {}
         self._lock = threading.RLock()
         self._among_processes = FileLock(root / ".libraries.lock", thread_local=False)  # reentrant, for reset calls create
@@ -59,7 +62,7 @@ class Shelf:
                 self._forget(name)  # another process has made it anew
             if name not in self._open:
                 folder = self.root / name
-                self._open[name] = KnowledgeBase(folder, read_facts(folder))
+                self._open[name] = KnowledgeBase(folder, read_facts(folder), self._stores)
             return self._open[name]
 
     def create(
@@ -67,8 +70,8 @@ class Shelf:
     ) -> KnowledgeBase:
         """A new empty library; papers that already lie in its content/ wait there for ingestion. Raises Conflict, Invalid, Forbidden."""
         self.check_name(name)
-        if store not in VECTOR_STORES:
-            raise Invalid(f"unknown vector store {store!r}; known: {', '.join(sorted(VECTOR_STORES))}")
+        kind = registry.load(VECTOR_STORES, store, "vector store")
+        kind(dimension, Home(lambda: name, self._stores)).close()  # refuses what the settings do not allow
         with self._changing():
             if name in self:
                 raise Conflict(f"已存在同名知识库 {name}")
@@ -103,6 +106,7 @@ class Shelf:
         with self._changing():
             if name not in self:
                 raise NotFound(f"未找到知识库 {name}")
+            self._forget_index(name)
             self._forget(name)
             grave = self.root / f".deleted-{uuid.uuid4().hex}"
             os.replace(self.root / name, grave)
@@ -117,6 +121,7 @@ class Shelf:
             if not (self._valid(name) and (self.root / name / "content").is_dir()):
                 raise NotFound(f"未找到知识库 {name}")
             old = self._facts_or_none(name)
+            self._forget_index(name)
             self._forget(name)
             (self.root / name / "kb.json").unlink(missing_ok=True)
             store, info = (old.store, old.info) if old else ("faiss", "")
@@ -165,6 +170,12 @@ class Shelf:
         kb = self._open.pop(name, None)
         if kb is not None:
             kb.close()
+
+    def _forget_index(self, name: str) -> None:
+        try:
+            self.open(name).forget_index()
+        except PaperError as exc:  # a damaged library, or a server that is away, must not be in the way
+            log.warning("kb=%s: what its vector store keeps elsewhere stays there: %s", name, exc)
 
     def _facts_or_none(self, name: str) -> Facts | None:
         try:

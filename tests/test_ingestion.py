@@ -40,8 +40,9 @@ def snapshot(kb: KnowledgeBase) -> tuple[object, ...]:
     """All that the rows say, without ids and times; and that nothing is left over."""
     rows = [(r.name, r.state, r.reason, r.title, r.language, r.pages, r.chunks, r.bytes, r.sha256, r.recipe) for r in kb.catalog.files()]
     texts = [(r.name, [(p.text, p.section, p.page, p.spans) for p in kb.catalog.listing(kb.name, r.name)]) for r in kb.catalog.files()]
-    *_, ids, _ = kb.catalog.changes_since(0)
-    assert len(set(ids.tolist())) == len(ids) == kb.catalog.counts()[2]
+    with kb.catalog.changes_since(0) as changes:
+        ids = [i for some, _ in changes.batches for i in some.tolist()]
+    assert len(set(ids)) == len(ids) == kb.catalog.counts()[2]
     assert len(kb.search(HashEmbedder().embed_query("the"), 10_000)) == len(ids)
     with kb.catalog._connection() as db:
         orphans = "SELECT count(*) FROM words WHERE rowid NOT IN (SELECT id FROM chunks)"

@@ -1,30 +1,25 @@
-"""library.db: files, chunks, words and vectors of one library, and the truth about it; one transaction a file.
-
-Every change of chunks raises `generation` by one; an index that followed up to some generation asks for `changes_since` it.
-Readers take connections from a pool and never wait for the writer (WAL). Writers of other processes are waited for.
-"""
+"""library.db: files, chunks, words and vectors of one library, and the truth about it; one transaction a file."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import secrets
 import sqlite3
-import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
-from server.errors import Corrupt, NotFound, PaperError, Unavailable
-from server.stores import Ids, Vectors
+from server.errors import NotFound
+from server.stores import Vectors
+from server.stores.database import number
+from server.stores.following import Following
 from server.stores.rows import (
     CHUNK_COLUMNS,
+    CHUNK_OF_FILE,
     FILE_COLUMNS,
     NOTHING_READ,
-    PASSAGE_COLUMNS,
     READING_COLUMNS,
     FileRow,
     Reading,
@@ -33,14 +28,12 @@ from server.stores.rows import (
     stored_chunk,
     stored_file,
 )
-from server.stores.schema import STRAY_CHUNKS, STRAY_WINDOWS, STRAY_WORDS, bring_up_to_date
-from server.stores.words import match_expression, segment
+from server.stores.schema import STRAY_CHUNKS, STRAY_WINDOWS, STRAY_WORDS
+from server.stores.search_rows import SearchRows
+from server.stores.words import segment
 from server.types import Chunk, FileState, Passage
 
-PATIENCE_S = 30.0  # for another process's transaction
-IDLE_CONNECTIONS = 16
 _FILES = f"SELECT id, {', '.join(FILE_COLUMNS)} FROM files ORDER BY name"  # noqa: S608 - columns are constants
-_CHUNK = f"SELECT {', '.join(PASSAGE_COLUMNS)} FROM chunks c JOIN files f ON f.id = c.file_id"  # noqa: S608 - columns are constants
 _ADD_CHUNK = (
     f"INSERT INTO chunks (id, file_id, ord, metadata, {', '.join(CHUNK_COLUMNS)}) "  # noqa: S608 - columns are constants
     f"VALUES (?, ?, ?, ?, {', '.join('?' * len(CHUNK_COLUMNS))})"
@@ -48,19 +41,8 @@ _ADD_CHUNK = (
 _SET_READING = ", ".join(f"{column} = ?" for column in READING_COLUMNS)
 
 
-class Catalog:
-    """Opens or creates `path`. Raises Corrupt when it is not a healthy database of this program."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._idle: list[sqlite3.Connection] = []
-        self._guard = threading.Lock()
-        self._writing = threading.Lock()
-        self._closed = False
-        with self._connection() as db:
-            bring_up_to_date(db, str(path), PATIENCE_S)
-
-    # ---- files
+class Catalog(SearchRows, Following):
+    """All of a library.db. Opens or creates it. Raises Corrupt when it is not a healthy database of this program."""
 
     def files(self) -> list[FileRow]:
         """Every file, by name."""
@@ -162,105 +144,13 @@ class Catalog:
             tables = (("windows", STRAY_WINDOWS), ("chunks", STRAY_CHUNKS), ("words", STRAY_WORDS))  # words last: chunks that go leave some
             return sum(db.execute(f"DELETE FROM {table} WHERE {condition}").rowcount for table, condition in tables)  # noqa: S608 - constants
 
-    # ---- searching
-
-    def word_scores(self, terms: Sequence[str], k: int, *, files: Sequence[str] = (), among: Sequence[int] = ()) -> dict[int, float]:
-        """The `k` best chunks by BM25 (k1 1.2, b 0.75; larger is better); only those of `files`, or `among` chunk ids, when given."""
-        if not terms:
-            return {}
-        query = "SELECT words.rowid, -bm25(words) AS score FROM words"
-        values: list[object] = []
-        if files:
-            query += " JOIN chunks c ON c.id = words.rowid JOIN files f ON f.id = c.file_id"
-        query += " WHERE words MATCH ?"
-        values.append(match_expression(list(terms)))
-        if files:
-            query += f" AND f.name IN ({_marks(files)})"
-            values += files
-        if among:
-            query += f" AND words.rowid IN ({_marks(among)})"
-            values += among
-        with self._connection() as db:
-            return dict(db.execute(query + " ORDER BY score DESC LIMIT ?", [*values, k]).fetchall())
-
-    def document_frequencies(self, terms: Sequence[str]) -> tuple[int, list[int]]:
-        """How many chunks there are, and how many hold each term."""
-        with self._connection() as db:
-            total = db.execute("SELECT count(*) FROM chunks").fetchone()[0]
-            counts = [
-                db.execute("SELECT count(*) FROM words WHERE words MATCH ?", (match_expression([term]),)).fetchone()[0] for term in terms
-            ]
-        return total, counts
-
-    def chunks_of_windows(self, windows: Sequence[int]) -> dict[int, int]:
-        """window id -> chunk id, for those that still exist."""
-        with self._connection() as db:
-            return dict(db.execute(f"SELECT id, chunk_id FROM windows WHERE id IN ({_marks(windows)})", list(windows)).fetchall())  # noqa: S608 - only marks
-
-    def windows_of_files(self, files: Sequence[str]) -> Ids:
-        """The window ids of the named files."""
-        query = f"SELECT w.id FROM windows w JOIN files f ON f.id = w.file_id WHERE f.name IN ({_marks(files)})"  # noqa: S608 - only marks
-        with self._connection() as db:
-            return np.array([row[0] for row in db.execute(query, list(files))], np.int64)
-
-    def vectors_of_chunks(self, chunks: Sequence[int]) -> tuple[list[int], Vectors]:
-        """The chunk id of each window of `chunks`, and the windows' vectors (n, dim)."""
-        query = f"SELECT chunk_id, vector FROM windows WHERE chunk_id IN ({_marks(chunks)})"  # noqa: S608 - only marks
-        with self._connection() as db:
-            rows = db.execute(query, list(chunks)).fetchall()
-        return [row[0] for row in rows], _unpacked([row[1] for row in rows])
-
-    def passages(self, kb: str, chunks: Sequence[int]) -> dict[int, Passage]:
-        """chunk id -> Passage with scores 0, for those that still exist."""
-        with self._connection() as db:
-            rows = db.execute(f"{_CHUNK} WHERE c.id IN ({_marks(chunks)})", list(chunks)).fetchall()
-        return {row[0]: stored_chunk(kb, row) for row in rows}
-
     def listing(self, kb: str, name: str) -> list[Passage]:
         """All chunks of a file, in order. Raises NotFound when the library has no such file."""
         with self._connection() as db:
             if db.execute("SELECT 1 FROM files WHERE name = ?", (name,)).fetchone() is None:
                 raise NotFound(f"no file {name!r} in the library {kb!r}")
-            rows = db.execute(f"{_CHUNK} WHERE f.name = ? ORDER BY c.ord", (name,)).fetchall()
+            rows = db.execute(f"{CHUNK_OF_FILE} WHERE f.name = ? ORDER BY c.ord", (name,)).fetchall()
         return [stored_chunk(kb, row) for row in rows]
-
-    def section_of(self, kb: str, chunk: int) -> list[Passage]:
-        """All chunks of the section that this chunk belongs to, in order. Raises NotFound."""
-        own = "SELECT file_id, section_number FROM chunks WHERE id = ?"
-        query = f"{_CHUNK} WHERE (c.file_id, c.section_number) = ({own}) ORDER BY c.ord"
-        with self._connection() as db:
-            rows = db.execute(query, (chunk,)).fetchall()
-        if not rows:
-            raise NotFound(f"no chunk {chunk} in the library {kb!r}; a file that was read again has new ones")
-        return [stored_chunk(kb, row) for row in rows]
-
-    # ---- following
-
-    def generation(self) -> int:
-        """The number of the last change."""
-        with self._connection() as db:
-            return _number(db, "generation")
-
-    def changes_since(self, generation: int) -> tuple[int, int, list[int], Ids, Vectors]:
-        """What an index lacks: (the generation it is to start from, new generation, removed window ids, added ids, their vectors).
-
-        It starts from `generation`, or from 0, as an empty index, when what was removed since then is not known any more.
-        """
-        with self._connection() as db, _snapshot(db):
-            now = _number(db, "generation")
-            since = generation if generation >= _number(db, "pruned") else 0
-            removed = [row[0] for row in db.execute("SELECT window_id FROM removed WHERE generation > ?", (since,))] if since else []
-            query = "SELECT w.id, w.vector FROM windows w JOIN files f ON f.id = w.file_id WHERE f.generation > ?"
-            rows = db.execute(query, (since,)).fetchall()
-        return since, now, removed, np.array([row[0] for row in rows], np.int64), _unpacked([row[1] for row in rows])
-
-    def prune(self, generation: int) -> None:
-        """Forget what was removed up to `generation`, once that is more than what there is: indexes that are older are built anew."""
-        with self._write() as db:
-            removed = db.execute("SELECT count(*) FROM removed WHERE generation <= ?", (generation,)).fetchone()[0]
-            if removed > db.execute("SELECT count(*) FROM windows").fetchone()[0]:
-                db.execute("DELETE FROM removed WHERE generation <= ?", (generation,))
-                db.execute("INSERT INTO meta VALUES ('pruned', ?1) ON CONFLICT (key) DO UPDATE SET value = max(value, ?1)", (generation,))
 
     def counts(self) -> tuple[int, int, int]:
         """(files that are ready, chunks, windows)."""
@@ -268,16 +158,6 @@ class Catalog:
         with self._connection() as db:
             ready, chunks, windows = db.execute(query).fetchone()
         return ready, chunks, windows
-
-    def close(self) -> None:
-        """Close the idle connections; borrowed ones close when they come back."""
-        with self._guard:
-            self._closed = True
-            idle, self._idle = self._idle, []
-        for db in idle:
-            db.close()
-
-    # ---- inside
 
     def _empty(self, db: sqlite3.Connection, file_id: int, generation: int) -> None:
         """Remove the file's chunks, and write down for the indexes which windows went."""
@@ -287,77 +167,9 @@ class Catalog:
 
     def _raise_generation(self, db: sqlite3.Connection) -> int:
         db.execute("INSERT INTO meta VALUES ('generation', 1) ON CONFLICT (key) DO UPDATE SET value = value + 1")
-        return _number(db, "generation")
-
-    @contextlib.contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        db: sqlite3.Connection | None = None
-        try:
-            db = self._borrowed()
-            yield db
-        except sqlite3.Error as exc:
-            if db is not None:
-                db.close()
-            raise self._translated(exc) from exc
-        except BaseException:
-            if db is not None:
-                db.close()
-            raise
-        with self._guard:
-            if not self._closed and len(self._idle) < IDLE_CONNECTIONS:
-                self._idle.append(db)
-                return
-        db.close()
-
-    def _borrowed(self) -> sqlite3.Connection:
-        with self._guard:
-            if self._idle:
-                return self._idle.pop()
-        db = sqlite3.connect(self.path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False)
-        db.execute("PRAGMA foreign_keys = ON")
-        db.execute("PRAGMA synchronous = NORMAL")
-        return db
-
-    def _translated(self, exc: sqlite3.Error) -> PaperError:
-        if not self.path.exists():
-            return NotFound(f"未找到知识库 {self.path.parent.name}")
-        if getattr(exc, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return Unavailable(f"{self.path} is being written by another process for more than {PATIENCE_S:g} s; try again")
-        if getattr(exc, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
-            return Unavailable(f"no space left on the disk of {self.path}; nothing was lost, make room and try again")
-        return Corrupt(f"{self.path} is damaged ({exc}); `python init_database.py --recreate-vs` builds it again from content/")
-
-    @contextlib.contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
-        with self._writing, self._connection() as db:
-            db.execute("BEGIN IMMEDIATE")
-            yield db  # an exception closes the connection, which rolls back
-            db.execute("COMMIT")
-
-
-@contextlib.contextmanager
-def _snapshot(db: sqlite3.Connection) -> Iterator[None]:
-    db.execute("BEGIN")
-    yield
-    db.execute("COMMIT")
+        return number(db, "generation")
 
 
 def _id_of(db: sqlite3.Connection, name: str) -> int | None:
     row = db.execute("SELECT id FROM files WHERE name = ?", (name,)).fetchone()
     return int(row[0]) if row else None
-
-
-def _number(db: sqlite3.Connection, key: str) -> int:
-    row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-    return int(row[0]) if row else 0
-
-
-def _unpacked(blobs: list[bytes]) -> Vectors:
-    if not blobs:
-        return np.zeros((0, 0), np.float32)
-    vectors = np.frombuffer(b"".join(blobs), np.float16).reshape(len(blobs), -1).astype(np.float32)
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
-
-
-def _marks(values: Sequence[object]) -> str:
-    return ",".join("?" * len(values))

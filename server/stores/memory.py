@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from server.errors import Invalid
-from server.stores import Ids, Vectors
+from server.stores import Home, Ids, Vectors
 
 
 class MemoryStore:
     """Brute force over a dictionary; what the other stores are compared with."""
 
-    def __init__(self, dimension: int) -> None:
+    surplus = 0
+    outgrown = False
+
+    def __init__(self, dimension: int, home: Home) -> None:
         self.generation = 0
         self._dimension = dimension
         self._rows: dict[int, Vectors] = {}
@@ -28,6 +31,13 @@ class MemoryStore:
         """Every id in the store, (n,)."""
         with self._lock:
             return np.array(list(self._rows), np.int64)
+
+    def build(self, count: int, batches: Iterable[tuple[Ids, Vectors]]) -> None:
+        """Hold these in place of all there was."""
+        with self._lock:
+            self._rows = {}
+        for ids, vectors in batches:
+            self.add(ids, vectors)
 
     def add(self, ids: Ids, vectors: Vectors) -> None:
         """Ids (n,) not in the store yet, vectors (n, dim) float32."""
@@ -57,3 +67,9 @@ class MemoryStore:
     def load(self, folder: Path) -> bool:
         """Never: it is rebuilt from rows."""
         return False
+
+    def forget(self) -> None:
+        """Nothing lies outside the library's folder."""
+
+    def close(self) -> None:
+        """No connection."""

@@ -20,6 +20,7 @@ READING_COLUMNS = (  # in the order of `reading_row`
 FILE_COLUMNS = ("name", "state", "reason", "updated_at", "splitting", *READING_COLUMNS)
 CHUNK_COLUMNS = ("section", "page", "page_end", "kind", "language", "text", "spans", "section_number", "repeated")
 PASSAGE_COLUMNS = ("c.id", "f.name", "f.title", *(f"c.{column}" for column in CHUNK_COLUMNS), "c.metadata")
+CHUNK_OF_FILE = f"SELECT {', '.join(PASSAGE_COLUMNS)} FROM chunks c JOIN files f ON f.id = c.file_id"  # noqa: S608 - columns are constants
 
 UNKNOWN = Identity()
 

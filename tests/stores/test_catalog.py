@@ -1,4 +1,4 @@
-"""library.db: one transaction a file, what an index must follow, words, spans; and a kill in the middle of a change."""
+"""library.db: one transaction a file, words, spans; and a kill in the middle of a change."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.settings import ROOT
@@ -117,64 +117,6 @@ def test_queueing_forgets_the_recipe_and_keeps_the_chunks(catalog: Catalog):
 def test_a_listing_of_an_unknown_file_is_not_found(catalog: Catalog):
     with pytest.raises(NotFound, match=r"no file 'x' in the library 'kb'"):
         catalog.listing("kb", "x")
-
-
-CHANGES = st.lists(
-    st.tuples(st.sampled_from(["put", "fail", "remove", "mark", "follow", "prune"]), st.sampled_from("abc"), st.integers(1, 3)), max_size=14
-)
-
-
-@given(changes=CHANGES)
-@settings(max_examples=40, deadline=None)
-def test_following_the_changes_equals_a_full_rebuild(tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[str, str, int]]):
-    catalog = Catalog(tmp_path_factory.mktemp("catalog") / "library.db")
-    index: dict[int, bytes] = {}
-    at = 0
-
-    def follow() -> None:
-        nonlocal at
-        since, at, removed, ids, rows = catalog.changes_since(at)
-        if since == 0:
-            index.clear()
-        for window in removed:
-            index.pop(window, None)
-        index.update({int(i): row.tobytes() for i, row in zip(ids, rows, strict=True)})
-
-    for seed, (kind, name, count) in enumerate(changes):
-        if kind == "put":
-            put(catalog, name, [f"text {i}" for i in range(count)], seed, windows=2)
-        elif kind == "fail":
-            catalog.queue([name])
-            catalog.fail(name, "why", "sha", "recipe")
-        elif kind == "remove":
-            catalog.remove([name])
-        elif kind == "mark":
-            catalog.mark([name], "reading")
-        elif kind == "prune":
-            catalog.prune(catalog.generation() - count + 1)
-        else:
-            follow()
-    follow()
-    *_, ids, rows = catalog.changes_since(0)
-    assert index == {int(i): row.tobytes() for i, row in zip(ids, rows, strict=True)}
-    assert len(index) == catalog.counts()[2]
-    catalog.close()
-
-
-def test_what_was_removed_is_forgotten_once_it_is_more_than_what_there_is(catalog: Catalog):
-    def removed() -> int:
-        with catalog._connection() as db:
-            return int(db.execute("SELECT count(*) FROM removed").fetchone()[0])
-
-    for seed in range(3):
-        put(catalog, "a", ["one", "two"], seed)
-    assert removed() == 4
-    catalog.prune(2)  # 2 removed, 2 there
-    assert removed() == 4
-    catalog.prune(3)
-    assert removed() == 0
-    assert [catalog.changes_since(generation)[0] for generation in (1, 2, 3)] == [0, 0, 3]
-    assert len(catalog.changes_since(2)[3]) == 2
 
 
 def test_chunks_of_the_same_bytes_may_outlive_a_failure(catalog: Catalog):

@@ -89,7 +89,8 @@ def test_a_library_of_schema_1_is_brought_up_to_date_and_loses_nothing(old: Path
     ]
     assert set(catalog.word_scores(["alpha"], 9)) == {11, 12}
     assert catalog.generation() == 7
-    assert sorted(catalog.changes_since(0)[3].tolist()) == [111, 112, 113, 114, 115]
+    with catalog.changes_since(0) as changes:
+        assert [i for ids, _ in changes.batches for i in ids.tolist()] == [111, 112, 113, 114, 115]
     catalog.close()
     Catalog(tmp_path / "new.db").close()
     assert columns(old) == columns(tmp_path / "new.db")

@@ -1,10 +1,10 @@
-"""One contract for every row of VECTOR_STORES, compared with brute force in float64; then what damaged index files may not do."""
+"""One contract for every row of VECTOR_STORES and each kind of FAISS index, compared with brute force in float64."""
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from server import registry
 from server.errors import Invalid
-from server.stores import VECTOR_STORES, VectorStore
+from server.stores import VectorStore
+from tests.stores.stores import SAVED, STORES
 
 DIMENSION = 8
-SAVED = [name for name in VECTOR_STORES if name != "memory"]  # memory keeps nothing on disk
-EPSILON = 1e-5
+EPSILON = 1e-3  # float16 rounds to 5e-4; float32 stores are held to 1e-5 by the cosines worked out by hand
 
 Make = Callable[[], VectorStore]
+Rows = dict[int, npt.NDArray[np.float32]]
 
 
 def unit(seed: int) -> npt.NDArray[np.float32]:
@@ -31,21 +31,25 @@ def unit(seed: int) -> npt.NDArray[np.float32]:
     return (vector / np.linalg.norm(vector)).astype(np.float32)
 
 
-def brute_force(rows: dict[int, npt.NDArray[np.float32]], vector: npt.NDArray[np.float32]) -> list[tuple[int, float]]:
+def brute_force(rows: Rows, vector: npt.NDArray[np.float32]) -> list[tuple[int, float]]:
     """Every row as (id, cosine), best first."""
     scored = [(i, float(row.astype(np.float64) @ vector.astype(np.float64))) for i, row in rows.items()]
     return sorted(scored, key=lambda pair: -pair[1])
 
 
-def check_search(
-    store: VectorStore, rows: dict[int, npt.NDArray[np.float32]], vector: npt.NDArray[np.float32], k: int, only: list[int] | None
-) -> None:
+def answer(store: VectorStore, rows: Rows, vector: npt.NDArray[np.float32], k: int, only: list[int] | None) -> list[tuple[int, float]]:
+    """What a library answers: the store's candidates, scored by the rows when it says that it is needed."""
+    found = store.search(vector, k + store.surplus, None if only is None else np.array(only, np.int64))
+    assert len({i for i, _ in found}) == len(found)
+    return brute_force({i: rows[i] for i, _ in found}, vector)[:k] if store.surplus else found
+
+
+def check_search(store: VectorStore, rows: Rows, vector: npt.NDArray[np.float32], k: int, only: list[int] | None) -> None:
     """The store finds what brute force finds; ids may only be swapped where the cosines are equal."""
     allowed = rows if only is None else {i: rows[i] for i in only if i in rows}
     expected = brute_force(allowed, vector)
-    found = store.search(vector, k, None if only is None else np.array(only, np.int64))
+    found = answer(store, rows, vector, k, only)
     assert [score for _, score in found] == pytest.approx([score for _, score in expected[:k]], abs=EPSILON)
-    assert len({i for i, _ in found}) == len(found)
     true = dict(expected)
     for i, score in found:
         assert true[i] == pytest.approx(score, abs=EPSILON)
@@ -53,20 +57,20 @@ def check_search(
 
 def filled(make: Make, seeds: range) -> VectorStore:
     store = make()
-    store.add(np.array(seeds, np.int64), np.stack([unit(seed) for seed in seeds]))
+    store.build(len(seeds), [(np.array(seeds, np.int64), np.stack([unit(seed) for seed in seeds]))])
     return store
 
 
-@pytest.fixture(params=sorted(VECTOR_STORES))
+@pytest.fixture(params=sorted(STORES))
 def make(request: pytest.FixtureRequest) -> Make:
     """Makes an empty store of each kind."""
-    return lambda: registry.load(VECTOR_STORES, request.param, "vector store")(DIMENSION)
+    return lambda: STORES[request.param](DIMENSION)
 
 
 @pytest.fixture(params=SAVED)
 def make_saved(request: pytest.FixtureRequest) -> Make:
     """Makes an empty store of each kind that keeps files."""
-    return lambda: registry.load(VECTOR_STORES, request.param, "vector store")(DIMENSION)
+    return lambda: STORES[request.param](DIMENSION)
 
 
 def test_cosines_worked_out_by_hand(make: Make):
@@ -107,6 +111,15 @@ def test_scores_are_plain_numbers_for_json(make: Make):
     assert json.loads(json.dumps(found)) == [list(row) for row in found]
 
 
+def test_building_takes_the_place_of_all_there_was(make: Make):
+    store = filled(make, range(40))
+    store.build(0, [])
+    assert (len(store), store.search(unit(0), 3)) == (0, [])
+    halves = [(np.arange(a, a + 20), np.stack([unit(i) for i in range(a, a + 20)])) for a in (100, 120)]
+    store.build(40, halves)
+    check_search(store, {i: unit(i) for i in range(100, 140)}, unit(7), 12, None)
+
+
 class Machine(RuleBasedStateMachine):
     """Any order of add, remove, search, save and load gives what a dictionary gives."""
 
@@ -114,21 +127,28 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.store: VectorStore = registry.load(VECTOR_STORES, self.name, "vector store")(DIMENSION)
-        self.rows: dict[int, npt.NDArray[np.float32]] = {}
-        self.kept: tuple[int, dict[int, npt.NDArray[np.float32]]] | None = None
+        self.store: VectorStore = STORES[self.name](DIMENSION)
+        self.rows: Rows = {}
+        self.kept: tuple[int, Rows] | None = None
         self.folder = tempfile.TemporaryDirectory()
 
     def teardown(self) -> None:
         self.folder.cleanup()
 
-    @rule(ids=st.lists(st.integers(0, 60), unique=True, max_size=8), seed=st.integers(0, 9))
+    def changed(self) -> None:
+        self.store.generation += 1
+        if self.store.outgrown:
+            ids = sorted(self.rows)
+            vectors = np.array([self.rows[i] for i in ids], np.float32).reshape(len(ids), DIMENSION)
+            self.store.build(len(ids), [(np.array(ids, np.int64), vectors)] if ids else [])
+
+    @rule(ids=st.lists(st.integers(0, 60), unique=True, max_size=12), seed=st.integers(0, 9))
     def add(self, ids: list[int], seed: int) -> None:
         fresh = [i for i in ids if i not in self.rows]
         vectors = np.array([unit(i * 10 + seed) for i in fresh], np.float32).reshape(len(fresh), DIMENSION)
         self.store.add(np.array(fresh, np.int64), vectors)
         self.rows |= dict(zip(fresh, vectors, strict=True))
-        self.store.generation += 1
+        self.changed()
 
     @rule(ids=st.lists(st.integers(0, 60), max_size=8))
     def remove(self, ids: list[int]) -> None:
@@ -136,7 +156,7 @@ class Machine(RuleBasedStateMachine):
         self.store.remove(ids)
         for i in ids:
             self.rows.pop(i, None)
-        self.store.generation += 1
+        self.changed()
 
     @rule(seed=st.integers(0, 99), k=st.integers(1, 12), only=st.none() | st.lists(st.integers(0, 60), unique=True, max_size=20))
     def search(self, seed: int, k: int, only: list[int] | None) -> None:
@@ -150,6 +170,8 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.kept is not None)
     @rule()
     def load(self) -> None:
+        if self.name == "milvus":  # its vectors lie on the server: only the generation goes back, and following again changes nothing
+            return
         if self.name not in SAVED:
             assert not self.store.load(Path(self.folder.name))
             return
@@ -163,92 +185,32 @@ class Machine(RuleBasedStateMachine):
         assert len(self.store) == len(self.rows)
 
 
-@pytest.mark.parametrize("name", sorted(VECTOR_STORES))
+@pytest.mark.parametrize("name", sorted(STORES))
 def test_any_sequence_of_changes_gives_what_brute_force_gives(name: str):
     machine = type(f"Machine_{name}", (Machine,), {"name": name})
     case = machine.TestCase
-    case.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+    case.settings = settings(max_examples=6 if name == "milvus" else 25, stateful_step_count=20, deadline=None)  # 0.5 s an example
     case().runTest()
 
 
 @given(ids=st.sets(st.integers(0, 2**63 - 1), min_size=1, max_size=20))
-@settings(max_examples=20, deadline=None)
-@pytest.mark.parametrize("name", sorted(VECTOR_STORES))
+@settings(max_examples=5, deadline=None)
+@pytest.mark.parametrize("name", sorted(STORES))
 def test_ids_of_63_bits_come_back_as_they_went_in(name: str, ids: set[int]):
-    store = registry.load(VECTOR_STORES, name, "vector store")(DIMENSION)
+    store = STORES[name](DIMENSION)
     ordered = sorted(ids)
-    store.add(np.array(ordered, np.int64), np.stack([unit(i % 1000) for i in range(len(ordered))]))
+    vectors = np.stack([unit(i % 1000) for i in range(len(ordered))])
+    store.add(np.array(ordered, np.int64), vectors)
+    assert {i for i, _ in store.search(unit(3), len(ids))} == ids
+    store.build(len(ids), [(np.array(ordered, np.int64), vectors)])
     assert {i for i, _ in store.search(unit(3), len(ids))} == ids
 
 
-@pytest.fixture
-def saved(make_saved: Make, tmp_path: Path) -> Path:
-    """The folder of an index of 20 vectors, generation 7."""
+def test_a_saved_index_is_taken_over_with_its_generation(make_saved: Make, tmp_path: Path):
     store = filled(make_saved, range(20))
     store.generation = 7
     store.save(tmp_path)
-    return tmp_path
-
-
-def test_a_saved_index_is_taken_over_with_its_generation(make_saved: Make, saved: Path):
     other = make_saved()
-    assert other.load(saved)
+    assert other.load(tmp_path)
     assert (len(other), other.generation) == (20, 7)
     check_search(other, {i: unit(i) for i in range(20)}, unit(5), 10, None)
-
-
-def test_saving_again_leaves_one_index_and_nothing_temporary(make_saved: Make, saved: Path):
-    store = filled(make_saved, range(3))
-    store.generation = 8
-    store.save(saved)
-    store.save(saved)
-    assert sorted(path.name for path in saved.iterdir()) == ["index-8.faiss", "index.json"]
-
-
-@pytest.mark.parametrize("damage", ["cut", "empty", "gone", "longer"])
-@pytest.mark.parametrize("which", ["index-7.faiss", "index.json"])
-def test_a_torn_index_is_refused_and_changes_nothing(make_saved: Make, saved: Path, which: str, damage: str):
-    path = saved / which
-    raw = path.read_bytes()
-    if damage == "gone":
-        path.unlink()
-    else:
-        path.write_bytes({"cut": raw[: len(raw) // 2], "empty": b"", "longer": raw + b"\0"}[damage])
-    store = filled(make_saved, range(100, 104))
-    store.generation = 3
-    assert not store.load(saved)
-    assert (len(store), store.generation) == (4, 3)
-    check_search(store, {i: unit(i) for i in range(100, 104)}, unit(1), 4, None)
-
-
-def test_an_index_of_another_dimension_is_refused(saved: Path):
-    store = registry.load(VECTOR_STORES, "faiss", "vector store")(DIMENSION + 1)
-    assert not store.load(saved)
-    assert len(store) == 0
-
-
-def flips(path: Path, every: int) -> Iterator[tuple[int, int]]:
-    """(byte, bit) places all over a file."""
-    bits = path.stat().st_size * 8
-    return ((bit // 8, bit % 8) for bit in range(0, bits, every))
-
-
-def test_no_flipped_bit_of_the_index_gives_a_wrong_answer(make_saved: Make, saved: Path):
-    path = saved / "index-7.faiss"
-    raw = path.read_bytes()
-    for byte, bit in flips(path, 97):
-        damaged = bytearray(raw)
-        damaged[byte] ^= 1 << bit
-        path.write_bytes(damaged)
-        assert not make_saved().load(saved), f"bit {bit} of byte {byte}"
-
-
-def test_no_flipped_bit_of_the_facts_gives_a_wrong_generation(make_saved: Make, saved: Path):
-    path = saved / "index.json"
-    raw = path.read_bytes()
-    for byte, bit in flips(path, 1):
-        damaged = bytearray(raw)
-        damaged[byte] ^= 1 << bit
-        path.write_bytes(damaged)
-        store = make_saved()
-        assert not store.load(saved) or (store.generation, len(store)) == (7, 20), f"bit {bit} of byte {byte}: {bytes(damaged)!r}"

@@ -1,0 +1,86 @@
+"""What a search asks of library.db: words -> chunks, windows -> chunks, chunks -> vectors and passages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from server.errors import NotFound
+from server.stores import Ids, Vectors
+from server.stores.database import Database, marks, unpacked
+from server.stores.rows import CHUNK_OF_FILE, stored_chunk
+from server.stores.words import match_expression
+from server.types import Passage
+
+
+class SearchRows(Database):
+    """Read only."""
+
+    def word_scores(self, terms: Sequence[str], k: int, *, files: Sequence[str] = (), among: Sequence[int] = ()) -> dict[int, float]:
+        """The `k` best chunks by BM25 (k1 1.2, b 0.75; larger is better); only those of `files`, or `among` chunk ids, when given."""
+        if not terms:
+            return {}
+        query = "SELECT words.rowid, -bm25(words) AS score FROM words"
+        values: list[object] = []
+        if files:
+            query += " JOIN chunks c ON c.id = words.rowid JOIN files f ON f.id = c.file_id"
+        query += " WHERE words MATCH ?"
+        values.append(match_expression(list(terms)))
+        if files:
+            query += f" AND f.name IN ({marks(files)})"
+            values += files
+        if among:
+            query += f" AND words.rowid IN ({marks(among)})"
+            values += among
+        with self._connection() as db:
+            return dict(db.execute(query + " ORDER BY score DESC LIMIT ?", [*values, k]).fetchall())
+
+    def document_frequencies(self, terms: Sequence[str]) -> tuple[int, list[int]]:
+        """How many chunks there are, and how many hold each term."""
+        with self._connection() as db:
+            total = db.execute("SELECT count(*) FROM chunks").fetchone()[0]
+            counts = [
+                db.execute("SELECT count(*) FROM words WHERE words MATCH ?", (match_expression([term]),)).fetchone()[0] for term in terms
+            ]
+        return total, counts
+
+    def chunks_of_windows(self, windows: Sequence[int]) -> dict[int, int]:
+        """window id -> chunk id, for those that still exist."""
+        with self._connection() as db:
+            return dict(db.execute(f"SELECT id, chunk_id FROM windows WHERE id IN ({marks(windows)})", list(windows)).fetchall())  # noqa: S608 - only marks
+
+    def windows_of_files(self, files: Sequence[str]) -> Ids:
+        """The window ids of the named files."""
+        query = f"SELECT w.id FROM windows w JOIN files f ON f.id = w.file_id WHERE f.name IN ({marks(files)})"  # noqa: S608 - only marks
+        with self._connection() as db:
+            return np.array([row[0] for row in db.execute(query, list(files))], np.int64)
+
+    def vectors_of_chunks(self, chunks: Sequence[int]) -> tuple[list[int], Vectors]:
+        """The chunk id of each window of `chunks`, and the windows' vectors (n, dim)."""
+        query = f"SELECT chunk_id, vector FROM windows WHERE chunk_id IN ({marks(chunks)})"  # noqa: S608 - only marks
+        with self._connection() as db:
+            rows = db.execute(query, list(chunks)).fetchall()
+        return [row[0] for row in rows], unpacked([row[1] for row in rows])
+
+    def vectors_of_windows(self, windows: Sequence[int]) -> tuple[list[int], Vectors]:
+        """Those of `windows` that still exist, and their vectors (n, dim)."""
+        with self._connection() as db:
+            rows = db.execute(f"SELECT id, vector FROM windows WHERE id IN ({marks(windows)})", list(windows)).fetchall()  # noqa: S608 - only marks
+        return [row[0] for row in rows], unpacked([row[1] for row in rows])
+
+    def passages(self, kb: str, chunks: Sequence[int]) -> dict[int, Passage]:
+        """chunk id -> Passage with scores 0, for those that still exist."""
+        with self._connection() as db:
+            rows = db.execute(f"{CHUNK_OF_FILE} WHERE c.id IN ({marks(chunks)})", list(chunks)).fetchall()
+        return {row[0]: stored_chunk(kb, row) for row in rows}
+
+    def section_of(self, kb: str, chunk: int) -> list[Passage]:
+        """All chunks of the section that this chunk belongs to, in order. Raises NotFound."""
+        own = "SELECT file_id, section_number FROM chunks WHERE id = ?"
+        query = f"{CHUNK_OF_FILE} WHERE (c.file_id, c.section_number) = ({own}) ORDER BY c.ord"
+        with self._connection() as db:
+            rows = db.execute(query, (chunk,)).fetchall()
+        if not rows:
+            raise NotFound(f"no chunk {chunk} in the library {kb!r}; a file that was read again has new ones")
+        return [stored_chunk(kb, row) for row in rows]
