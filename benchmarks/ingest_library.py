@@ -59,7 +59,7 @@ def _searchable(root: str) -> str:
     ready = [row for row in kb.catalog.files() if row.state == "ready"]
     lost = []
     for row in ready:
-        found = retrieve(kb, embedder, row.title, runtime.settings.retrieval, top_k=5)
+        found = retrieve([(kb, embedder)], row.title, runtime.settings.retrieval, top_k=5)
         if row.name not in {passage.file for passage in found}:
             lost.append(row.name)
     return f"{len(ready) - len(lost)} of {len(ready)}" + (f" (not in the first five: {', '.join(lost)})" if lost else "")

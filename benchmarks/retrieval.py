@@ -31,6 +31,7 @@ from server.retrieval import retrieve
 from server.runtime import build
 from server.splitting.windows import window_bounds
 from server.stores.rows import Reading
+from server.stores.where import EVERYWHERE, Where
 from server.stores.words import question_terms
 from server.types import Chunk
 
@@ -104,7 +105,7 @@ def _searches(loaded: Loaded, embedder: Embedder, settings: Any, weights: bool) 
     kb, name_of = loaded.kb, loaded.passage_of
 
     def words(question: str, doc: str) -> Ranking:
-        scores = kb.catalog.word_scores(question_terms(question), DEEP, files=[doc] if doc else ())
+        scores = kb.catalog.word_scores(question_terms(question), DEEP, where=Where(files=(doc,)) if doc else EVERYWHERE)
         return [name_of[chunk] for chunk in scores]
 
     def whole(question: str, doc: str) -> Ranking:
@@ -112,7 +113,7 @@ def _searches(loaded: Loaded, embedder: Embedder, settings: Any, weights: bool) 
         return [loaded.ids[i] for i in np.argsort(-scores) if doc in ("", loaded.docs[i])][:DEEP]
 
     def windows(question: str, doc: str) -> Ranking:
-        only = kb.catalog.windows_of_files([doc]) if doc else None
+        only = kb.catalog.windows_in(Where(files=(doc,))) if doc else None
         near = kb.search(embedder.embed_query(question), DEEP * 5, only)
         chunk_of = kb.catalog.chunks_of_windows([window for window, _ in near])
         return list(dict.fromkeys(name_of[chunk_of[window]] for window, _ in near))[:DEEP]
@@ -128,7 +129,7 @@ def _searches(loaded: Loaded, embedder: Embedder, settings: Any, weights: bool) 
         chosen = settings.model_copy(update={"dense_weight": weight})
 
         def search(question: str, doc: str) -> Ranking:
-            found = retrieve(kb, embedder, question, chosen, top_k=50, files=[doc] if doc else ())
+            found = retrieve([(kb, embedder)], question, chosen, top_k=50, where=Where(files=(doc,)) if doc else EVERYWHERE)
             return [name_of[passage.chunk_id] for passage in found]
 
         return search
@@ -155,7 +156,7 @@ def _print_set(name: str, queries: Sequence[dict[str, Any]], searches: dict[str,
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]  # other line ends may stand inside
 
 
 if __name__ == "__main__":

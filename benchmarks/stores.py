@@ -26,6 +26,7 @@ from benchmarks.machine import head
 from server.knowledge_base import KnowledgeBase
 from server.shelf import Shelf
 from server.stores.rows import Reading
+from server.stores.where import Where
 from server.types import Chunk
 
 WINDOWS_A_PAPER = 200
@@ -178,8 +179,8 @@ def _measured(root: Path, step: str, kind: str) -> None:
     for k in (10, 200):
         wall, late, cpu = _each(lambda q: kb.search(q, k), questions)  # noqa: B023 - called at once
         row(f"search, {k} nearest: p50, p95, CPU", f"{wall:.1f}, {late:.1f}, {cpu:.1f} ms", "p50 <= 10 ms" if k == 10 else "")
-    one = kb.catalog.windows_of_files(["paper00003.pdf"])
-    some = kb.catalog.windows_of_files([f"paper{number:05}.pdf" for number in range(0, int(os.environ["PAPERS"]), 7)])
+    one = kb.catalog.windows_in(Where(files=("paper00003.pdf",)))
+    some = kb.catalog.windows_in(Where(files=tuple(f"paper{number:05}.pdf" for number in range(0, int(os.environ["PAPERS"]), 7))))
     for what, only in (("one paper", one), (f"{len(some)} windows", some)):
         wall, late, cpu = _each(lambda q: kb.search(q, 10, only), questions[:50])  # noqa: B023 - called at once
         row(f"search in {what}: p50, p95, CPU", f"{wall:.1f}, {late:.1f}, {cpu:.1f} ms")

@@ -224,6 +224,21 @@ class Retrieval(_Block):
     top_k: int = Field(5, ge=1, le=50, description="Passages put into the prompt (Chatchat: VECTOR_SEARCH_TOP_K).")
     pool: int = Field(40, ge=5, le=1000, description="Candidates taken from each half of the search.")
     dense_weight: float = Field(0.3, ge=0, le=1, description="Weight of the vectors; the words get the rest.")
+    min_similarity: float = Field(0.0, ge=-1, le=1, description="Least cosine of a passage with the question; it depends on the model.")
+    reranker: str = Field(
+        "", description="A cross-encoder that orders the best passages anew: `hf:owner/name` or a path; none: no reranking."
+    )
+    rerank_pool: int = Field(20, ge=1, le=200, description="Passages that the reranker reads.")
+    max_per_paper: int = Field(2, ge=0, le=50, description="Most passages of one paper when the question is about several; 0: no limit.")
+    mmr_lambda: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Relevance against variety (maximal marginal relevance): 1 is relevance alone. Measured: it only cost.",
+    )
+    context: Literal["passage", "neighbours", "section"] = Field(
+        "passage", description="What a language model reads around each passage; citations stay exact."
+    )
 
 
 class Answering(_Block):

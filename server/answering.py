@@ -16,6 +16,8 @@ from server.proving import Proof
 from server.quoting import quotes
 from server.refusal import supported
 from server.retrieval import retrieve
+from server.retrieval.context import widened
+from server.retrieval.reranking import Reranker
 from server.splitting.counting import estimate_tokens
 from server.stopping import Stop
 from server.stores.words import question_terms
@@ -64,7 +66,9 @@ def depth_of(settings: Settings, asked: Asked) -> Depth:
     return "quotes" if chat_model.is_small(settings, asked.model or settings.llm.default) else "fast"
 
 
-def answer(kb: KnowledgeBase, embedder: Embedder, settings: Settings, asked: Asked) -> Iterator[Token | Answer]:
+def answer(
+    kb: KnowledgeBase, embedder: Embedder, settings: Settings, asked: Asked, reranker: Reranker | None = None
+) -> Iterator[Token | Answer]:
     """The answer as it grows, then whole. Raises Invalid on an empty question, and what retrieval and the model raise."""
     question = asked.question.encode("utf-8", "replace").decode().strip()  # half a surrogate pair is no text
     if not question:
@@ -72,7 +76,7 @@ def answer(kb: KnowledgeBase, embedder: Embedder, settings: Settings, asked: Ask
     depth = depth_of(settings, asked)
     top_k = asked.top_k or settings.retrieval.top_k
     needle = _with_subject(question, asked.history)
-    passages = retrieve(kb, embedder, needle, settings.retrieval, top_k=max(top_k, POOL_PASSAGES))
+    passages = retrieve([(kb, embedder)], needle, settings.retrieval, top_k=max(top_k, POOL_PASSAGES), reranker=reranker)
     asked.stop.check()
     language = language_of(question)
     refused = not supported(kb, needle, passages)
@@ -84,7 +88,8 @@ def answer(kb: KnowledgeBase, embedder: Embedder, settings: Settings, asked: Ask
     elif depth == "quotes":
         yield from _whole(_LEAD[language], cited, passages[:top_k], False, depth)
     else:
-        yield from _written(settings, asked, question, passages[:top_k], depth)
+        read = widened(passages[:top_k], settings.retrieval.context, lambda p, most: kb.catalog.around(p.kb, p.chunk_id, most))
+        yield from _written(settings, asked, question, read, depth)
 
 
 def _with_subject(question: str, history: Sequence[Message]) -> str:

@@ -48,6 +48,7 @@ class Status(BaseModel):
 
     llm: LlmStatus | None = None
     embedding: EmbeddingStatus
+    reranker: str | None = None
     depth: str = ""
 
 
@@ -72,6 +73,7 @@ def banner(plan: Plan, reports: list[Report], status: Status | None) -> str:
         f" Profile   配置   {plan.settings.profile}",
         f" LLM       模型   {_llm(plan, reports, status)}",
         f" Embedding 向量   {_embedding(plan.settings, status)}",
+        *([f" Reranker  重排   {plan.settings.retrieval.reranker}"] if plan.settings.retrieval.reranker else []),
         "",
         *_parts(plan, reports),
         "",

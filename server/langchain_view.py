@@ -1,4 +1,4 @@
-"""A library as LangChain sees it; in: our embedder or library; out: `Embeddings` and a `BaseRetriever` for chains and agents.
+"""A library as LangChain sees it; in: our embedder or libraries; out: `Embeddings` and a `BaseRetriever` for chains and agents.
 
 They hold no text and no state: each call goes to the embedder and to `retrieve`, so a chain finds what a question in the web page finds.
 """
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from configs.settings import Retrieval
 from server.embedding import Embedder
-from server.knowledge_base import KnowledgeBase
-from server.retrieval import retrieve
+from server.retrieval import Library, retrieve
+from server.retrieval.reranking import Reranker
+from server.stores.where import EVERYWHERE, Where
 from server.types import Passage
 
 if TYPE_CHECKING:
@@ -37,16 +38,23 @@ def as_embeddings(embedder: Embedder) -> Embeddings:
 
 
 def as_retriever(
-    kb: KnowledgeBase, embedder: Embedder, settings: Retrieval, *, top_k: int | None = None, files: Sequence[str] = ()
+    libraries: Sequence[Library],
+    settings: Retrieval,
+    *,
+    top_k: int | None = None,
+    where: Where = EVERYWHERE,
+    min_similarity: float | None = None,
+    reranker: Reranker | None = None,
 ) -> BaseRetriever:
     """LangChain's interface to `retrieve`: a runnable, question -> documents, best first. Its calls raise what `retrieve` raises."""
     from langchain_core.retrievers import BaseRetriever
 
     class PaperRetriever(BaseRetriever):
         def _get_relevant_documents(self, query: str, **_: Any) -> list[Document]:
-            return [as_document(passage) for passage in retrieve(kb, embedder, query, settings, top_k=top_k, files=files)]
+            found = retrieve(libraries, query, settings, top_k=top_k, where=where, min_similarity=min_similarity, reranker=reranker)
+            return [as_document(passage) for passage in found]
 
-    return PaperRetriever(tags=["paperproof", kb.name])
+    return PaperRetriever(tags=["paperproof", *(kb.name for kb, _ in libraries)])
 
 
 def as_document(passage: Passage) -> Document:

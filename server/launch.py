@@ -156,6 +156,8 @@ def sources(plan: Plan) -> list[str]:
     wanted = [plan.settings.llm.local[name].source for name in plan.models]
     if "api" in plan.kinds and not plan.settings.endpoint_of(plan.settings.embedding.model):
         wanted.insert(0, plan.settings.embedding.model)
+    if "api" in plan.kinds and plan.settings.retrieval.reranker:
+        wanted.append(plan.settings.retrieval.reranker)
     return list(dict.fromkeys(wanted))
 
 

@@ -7,19 +7,24 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from configs.settings import ROOT, Settings, Splitting
 from server import embedding, weights
+from server.answering import Asked, answer
 from server.embedding import Embedder
 from server.errors import BackendFailed, Conflict, Invalid, NotFound, PaperError, StillLoading, Unavailable
 from server.ingestion import Progress, ingest, unfinished
 from server.jobs import Job, JobBoard
 from server.knowledge_base import KnowledgeBase
 from server.readers.process import ReaderProcess
+from server.retrieval import reranking, retrieve
+from server.retrieval.reranking import Reranker
 from server.shelf import Shelf
+from server.stores.where import EVERYWHERE, Where
+from server.types import Answer, Passage, Token
 
 log = logging.getLogger(__name__)
 SAMPLES = "samples"
@@ -134,12 +139,47 @@ class Runtime:
         self.shelf = Shelf(settings.paths.knowledge_base, settings.stores)
         self.embedders = Embedders(settings)
         self.jobs = JobBoard()
+        self._reranker: Reranker | None = None
+        self._reranking = threading.Lock()
         self.pages = ReaderProcess(timeout_s=PAGE_IMAGE_S, memory_mib=settings.readers.memory_mib)
         self._leaving = threading.Event()
 
     def embedder_of(self, kb: KnowledgeBase, wait_s: float = QUESTION_PATIENCE_S) -> Embedder:
         """The model that the library was built with."""
         return self.embedders.get(kb.facts.embedding, wait_s=wait_s)
+
+    def reranker(self) -> Reranker | None:
+        """The cross-encoder of the settings, loaded when it is first asked for, or None. Raises Unavailable and Invalid."""
+        source = self.settings.retrieval.reranker
+        with self._reranking:
+            if source and self._reranker is None:
+                self._reranker = reranking.load(source, self.settings.paths.models, self.settings.embedding.device)
+            return self._reranker
+
+    def search(
+        self,
+        names: Sequence[str],
+        question: str,
+        *,
+        top_k: int | None = None,
+        where: Where = EVERYWHERE,
+        min_similarity: float | None = None,
+    ) -> list[Passage]:
+        """`retrieve` in the libraries of these names. Raises NotFound for a name that none has."""
+        libraries = [(kb, self.embedder_of(kb)) for kb in (self.shelf.open(name) for name in dict.fromkeys(names))]
+        return retrieve(
+            libraries,
+            question,
+            self.settings.retrieval,
+            top_k=top_k,
+            where=where,
+            min_similarity=min_similarity,
+            reranker=self.reranker(),
+        )
+
+    def answer(self, kb: KnowledgeBase, asked: Asked) -> Iterator[Token | Answer]:
+        """`answering.answer` with the library's embedder and the reranker of the settings."""
+        return answer(kb, self.embedder_of(kb), self.settings, asked, self.reranker())
 
     def create_library(self, name: str, *, store: str = "faiss", embedding_model: str | None = None, info: str = "") -> KnowledgeBase:
         """A new library for that embedding model, or for the one of the settings. Raises what Shelf.create raises."""

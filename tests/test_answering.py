@@ -18,10 +18,10 @@ from server.knowledge_base import KnowledgeBase
 from server.shelf import Shelf
 from server.types import Answer, Depth, Message, Token
 from tests.hash_embedder import HashEmbedder
+from tests.retrieval.test_retrieve import fill
 from tests.serving.scripted_servers import Answer as Script
 from tests.serving.scripted_servers import OpenAI, refuses, streams
 from tests.stack import free_port, served
-from tests.test_retrieval import fill
 
 HASHING = HashEmbedder()
 TEXTS = [

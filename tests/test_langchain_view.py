@@ -11,6 +11,7 @@ from server.ingestion import ingest
 from server.knowledge_base import KnowledgeBase
 from server.langchain_view import as_embeddings, as_retriever
 from server.retrieval import retrieve
+from server.stores.where import Where
 from tests.conftest import write_papers
 from tests.hash_embedder import HashEmbedder
 
@@ -28,8 +29,8 @@ def test_a_chain_gets_the_passages_that_a_search_gives(library: KnowledgeBase, h
     from langchain_core.runnables import RunnablePassthrough
 
     question = "What does a kill leave behind?"
-    ours = retrieve(library, hashing, question, Retrieval(), top_k=2)
-    retriever = as_retriever(library, hashing, Retrieval(), top_k=2)
+    ours = retrieve([(library, hashing)], question, Retrieval(), top_k=2)
+    retriever = as_retriever([(library, hashing)], Retrieval(), top_k=2)
     found = retriever.invoke(question)
     assert [document.page_content for document in found] == [passage.text for passage in ours]
     first = found[0]
@@ -52,13 +53,13 @@ def test_a_chain_gets_the_passages_that_a_search_gives(library: KnowledgeBase, h
 
 
 def test_a_retriever_keeps_to_the_files_it_was_made_for(library: KnowledgeBase, hashing: HashEmbedder):
-    found = as_retriever(library, hashing, Retrieval(), top_k=9, files=["table.csv"]).invoke("recall of HNSW32")
+    found = as_retriever([(library, hashing)], Retrieval(), top_k=9, where=Where(files=("table.csv",))).invoke("recall of HNSW32")
     assert {document.metadata["source"] for document in found} == {"table.csv"}
 
 
 def test_a_retriever_refuses_another_model(library: KnowledgeBase):
     with pytest.raises(Invalid, match="was built with hash"):
-        as_retriever(library, HashEmbedder("other"), Retrieval()).invoke("x")
+        as_retriever([(library, HashEmbedder("other"))], Retrieval()).invoke("x")
 
 
 def test_embeddings_serve_a_vector_store_of_langchain(hashing: HashEmbedder):

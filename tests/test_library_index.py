@@ -15,6 +15,7 @@ from server.knowledge_base import KnowledgeBase
 from server.shelf import Shelf
 from server.stores import VECTOR_STORES
 from server.stores.faiss_part import Part
+from server.stores.where import Where
 from tests.hash_embedder import HashEmbedder
 from tests.test_knowledge_base import fill
 
@@ -109,7 +110,7 @@ def test_a_library_that_outgrew_its_index_gets_another_when_it_is_saved(tmp_path
 
 
 def test_windows_of_few_files_are_scored_by_their_rows(kb: KnowledgeBase, monkeypatch: pytest.MonkeyPatch):
-    only = kb.catalog.windows_of_files(["file5", "file10"])
+    only = kb.catalog.windows_in(Where(files=("file5", "file10")))
     if kb._store.surplus:
         monkeypatch.setattr(Part, "search", None)  # would fail
     found = kb.search(HashEmbedder().embed_query("word12"), 20, only)

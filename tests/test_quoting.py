@@ -14,14 +14,14 @@ from server.quoting import quotes, share, term_weights
 from server.retrieval import retrieve
 from server.types import Citation, Passage
 from tests.hash_embedder import HashEmbedder
-from tests.test_retrieval import fill
+from tests.retrieval.test_retrieve import fill
 
 HASHING = HashEmbedder()
 FILLER = [f"Plain sentence number {i} says nothing about animals at all." for i in range(8)]
 
 
 def asked(kb: KnowledgeBase, question: str) -> tuple[Citation, ...]:
-    return quotes(kb, HASHING, question, retrieve(kb, HASHING, question, Retrieval()))
+    return quotes(kb, HASHING, question, retrieve([(kb, HASHING)], question, Retrieval()))
 
 
 def test_the_weights_of_terms_worked_out_by_hand(kb: KnowledgeBase):
@@ -114,6 +114,6 @@ def test_no_more_than_three_quotes_come_from_one_passage(kb: KnowledgeBase):
 
 def test_a_foreign_passage_is_judged_by_its_vectors_alone(kb: KnowledgeBase):
     fill(kb, "a", ["斑马有很多条纹而且跑得很快。狮子睡觉的时间非常长很长。"], language="zh")
-    english = retrieve(kb, HASHING, "斑马条纹", Retrieval())
+    english = retrieve([(kb, HASHING)], "斑马条纹", Retrieval())
     foreign: list[Passage] = [replace(p, language="other") for p in english]
     assert "斑马" in quotes(kb, HASHING, "斑马条纹", foreign)[0].quote

@@ -16,7 +16,7 @@ from server.refusal import THRESHOLDS, support, supported
 from server.retrieval import retrieve
 from server.shelf import Shelf
 from server.types import Language, Passage
-from tests.test_retrieval import fill
+from tests.retrieval.test_retrieve import fill
 
 OFF_TOPIC = [
     "Who won the football world cup in 1998?",
@@ -69,7 +69,7 @@ def test_a_model_that_was_not_measured_never_refuses(kb: KnowledgeBase):
 
 
 def supports(library: KnowledgeBase, embedder: Embedder, question: str) -> bool:
-    return supported(library, question, retrieve(library, embedder, question, Retrieval(), top_k=10))
+    return supported(library, question, retrieve([(library, embedder)], question, Retrieval(), top_k=10))
 
 
 def questions(name: str) -> list[str]:

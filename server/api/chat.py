@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from server.answering import Asked, answer
+from server.answering import Asked
 from server.api.bodies import ChatBody, LibraryChatBody
 from server.api.knowledge_base import distance, document_lines, runtime_of
 from server.api.responses import as_json, event_stream
@@ -77,7 +77,7 @@ def _library_chat(runtime: Runtime, name: str, body: LibraryChatBody, base_url: 
     kb = runtime.shelf.open(name)
     history = tuple(Message(turn.role, turn.content) for turn in body.history)
     asked = Asked(body.query, history, body.depth, body.model_name, body.top_k, body.temperature, body.max_tokens, stop)
-    for event in answer(kb, runtime.embedder_of(kb), runtime.settings, asked):
+    for event in runtime.answer(kb, asked):
         if isinstance(event, Token) and body.stream:
             yield as_json({"answer": event.text})
         if isinstance(event, Answer):

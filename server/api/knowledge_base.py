@@ -19,8 +19,8 @@ from server.api.responses import Envelope, failure
 from server.errors import Forbidden, Invalid, PaperError, Unprocessable
 from server.knowledge_base import KnowledgeBase
 from server.readers.process import ReaderProcess
-from server.retrieval import retrieve
 from server.runtime import Runtime
+from server.stores.where import Where
 from server.types import Passage
 
 router = APIRouter(prefix="/knowledge_base", tags=["Knowledge Base Management"])
@@ -79,13 +79,13 @@ def search_docs(request: Request, body: SearchBody) -> list[dict[str, Any]]:
     if body.knowledge_base_name not in runtime.shelf:
         return []
     kb = runtime.shelf.open(body.knowledge_base_name)
-    files = [body.file_name] if body.file_name else []
+    files = (body.file_name,) if body.file_name else ()
     if body.query:
-        found = retrieve(kb, runtime.embedder_of(kb), body.query, runtime.settings.retrieval, top_k=body.top_k, files=files)
-        found = [passage for passage in found if distance(passage) <= body.score_threshold]
+        least = similarity_of(body.score_threshold)
+        found = runtime.search([kb.name], body.query, top_k=body.top_k, where=Where(files=files), min_similarity=least)
     else:
         known = {row.name for row in kb.catalog.files()}
-        names = files or (sorted(known) if body.metadata else [])
+        names = files or (sorted(known) if body.metadata else ())
         found = [passage for name in names if name in known for passage in kb.catalog.listing(kb.name, name)]
     return [as_document(p) for p in found if all(metadata_of(p).get(key) == value for key, value in body.metadata.items())]
 
@@ -217,6 +217,11 @@ def asked_splitting(default: Splitting, chunk_size: int | None, chunk_overlap: i
 def distance(passage: Passage) -> float:
     """Squared L2 of unit vectors, as old clients expect it: 2 - 2 cos, in 0..4, smaller is closer."""
     return max(0.0, 2 - 2 * passage.similarity)
+
+
+def similarity_of(squared_distance: float) -> float:
+    """The cosine that has this `distance`."""
+    return 1 - squared_distance / 2
 
 
 def metadata_of(passage: Passage) -> dict[str, Any]:

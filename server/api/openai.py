@@ -14,7 +14,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from server.access import openai_error
-from server.answering import Asked, answer
+from server.answering import Asked
 from server.api.bodies import CompletionBody, EmbeddingsBody
 from server.api.knowledge_base import runtime_of
 from server.api.responses import as_json, event_stream, while_connected
@@ -90,8 +90,7 @@ def _answer(runtime: Runtime, body: CompletionBody, stop: Stop) -> Iterator[Toke
     history = tuple(Message("user" if role == "user" else "assistant", text) for role, text in turns[:-1])
     limit = body.max_completion_tokens or body.max_tokens
     asked = Asked(turns[-1][1], history, body.depth, llm or None, body.top_k, body.temperature, limit, stop)
-    kb = runtime.shelf.open(name)
-    yield from answer(kb, runtime.embedder_of(kb), runtime.settings, asked)
+    yield from runtime.answer(runtime.shelf.open(name), asked)
 
 
 def _known(runtime: Runtime) -> str:

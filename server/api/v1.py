@@ -48,6 +48,7 @@ def status(request: Request) -> dict[str, Any]:
             "running": chat_model.is_running(settings, name),
         },
         "embedding": asdict(state),
+        "reranker": settings.retrieval.reranker or None,
         "depth": depth_of(settings, Asked("")),
     }
 

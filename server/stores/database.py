@@ -13,6 +13,7 @@ import numpy as np
 from server.errors import Corrupt, NotFound, PaperError, Unavailable
 from server.stores import Vectors
 from server.stores.schema import bring_up_to_date
+from server.stores.where import folded
 
 PATIENCE_S = 30.0  # for another process's transaction
 IDLE_CONNECTIONS = 16
@@ -68,6 +69,7 @@ class Database:
         db = sqlite3.connect(self.path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False)
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA synchronous = NORMAL")
+        db.create_function("folded", 1, folded, deterministic=True)
         return db
 
     def _translated(self, exc: sqlite3.Error) -> PaperError:

@@ -135,7 +135,7 @@ class FaissStore:
         except FileNotFoundError:
             return False
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as exc:
-            log.warning("vector index in %s is damaged (%s); it is rebuilt from library.db", folder, exc)
+            log.warning("vector index in %s cannot be used (%s: %s); it is rebuilt from library.db", folder, type(exc).__name__, exc)
             return False
         with self._lock:
             self._take(part, name)

@@ -10,6 +10,7 @@ from server.errors import NotFound
 from server.stores import Ids, Vectors
 from server.stores.database import Database, marks, unpacked
 from server.stores.rows import CHUNK_OF_FILE, stored_chunk
+from server.stores.where import EVERYWHERE, Where
 from server.stores.words import match_expression
 from server.types import Passage
 
@@ -17,19 +18,16 @@ from server.types import Passage
 class SearchRows(Database):
     """Read only."""
 
-    def word_scores(self, terms: Sequence[str], k: int, *, files: Sequence[str] = (), among: Sequence[int] = ()) -> dict[int, float]:
-        """The `k` best chunks by BM25 (k1 1.2, b 0.75; larger is better); only those of `files`, or `among` chunk ids, when given."""
+    def word_scores(self, terms: Sequence[str], k: int, *, where: Where = EVERYWHERE, among: Sequence[int] = ()) -> dict[int, float]:
+        """The `k` best chunks by BM25 (k1 1.2, b 0.75; larger is better); only those of `where`, or `among` chunk ids, when given."""
         if not terms:
             return {}
         query = "SELECT words.rowid, -bm25(words) AS score FROM words"
-        values: list[object] = []
-        if files:
+        condition, chosen = where.condition()
+        if where:
             query += " JOIN chunks c ON c.id = words.rowid JOIN files f ON f.id = c.file_id"
-        query += " WHERE words MATCH ?"
-        values.append(match_expression(list(terms)))
-        if files:
-            query += f" AND f.name IN ({marks(files)})"
-            values += files
+        query += f" WHERE words MATCH ? AND {condition}"
+        values: list[object] = [match_expression(list(terms)), *chosen]
         if among:
             query += f" AND words.rowid IN ({marks(among)})"
             values += among
@@ -50,11 +48,13 @@ class SearchRows(Database):
         with self._connection() as db:
             return dict(db.execute(f"SELECT id, chunk_id FROM windows WHERE id IN ({marks(windows)})", list(windows)).fetchall())  # noqa: S608 - only marks
 
-    def windows_of_files(self, files: Sequence[str]) -> Ids:
-        """The window ids of the named files."""
-        query = f"SELECT w.id FROM windows w JOIN files f ON f.id = w.file_id WHERE f.name IN ({marks(files)})"  # noqa: S608 - only marks
+    def windows_in(self, where: Where) -> Ids:
+        """The window ids of that part of the library, (n,)."""
+        condition, values = where.condition()
+        chunks = " JOIN chunks c ON c.id = w.chunk_id" * bool(where.sections)
+        query = f"SELECT w.id FROM files f JOIN windows w ON w.file_id = f.id{chunks} WHERE {condition}"  # noqa: S608 - constants
         with self._connection() as db:
-            return np.array([row[0] for row in db.execute(query, list(files))], np.int64)
+            return np.array([row[0] for row in db.execute(query, values)], np.int64)
 
     def vectors_of_chunks(self, chunks: Sequence[int]) -> tuple[list[int], Vectors]:
         """The chunk id of each window of `chunks`, and the windows' vectors (n, dim)."""
@@ -74,6 +74,16 @@ class SearchRows(Database):
         with self._connection() as db:
             rows = db.execute(f"{CHUNK_OF_FILE} WHERE c.id IN ({marks(chunks)})", list(chunks)).fetchall()
         return {row[0]: stored_chunk(kb, row) for row in rows}
+
+    def around(self, kb: str, chunk: int, most: int) -> list[Passage]:
+        """Up to `most` chunks before and after this one in its section, itself included, in order; empty when it is gone."""
+        own = "SELECT file_id, section_number, ord - ?2, ord + ?2 FROM chunks WHERE id = ?1"
+        query = (
+            f"WITH own(file, section, first, last) AS ({own}) {CHUNK_OF_FILE} JOIN own ON c.file_id = own.file "
+            "WHERE c.section_number = own.section AND c.ord BETWEEN own.first AND own.last ORDER BY c.ord"
+        )
+        with self._connection() as db:
+            return [stored_chunk(kb, row) for row in db.execute(query, (chunk, most))]
 
     def section_of(self, kb: str, chunk: int) -> list[Passage]:
         """All chunks of the section that this chunk belongs to, in order. Raises NotFound."""

@@ -171,7 +171,7 @@ def test_a_library_refuses_the_same_model_with_another_passage_prefix(folder: Pa
     (kb.content / "a.txt").write_text("apple pie")
     assert ingest(kb, plain, Splitting()).read == 1
     with pytest.raises(Invalid, match=r"mean '' .* mean 'p: '.*passage_prefix.*--recreate-vs --kb-name mine"):
-        retrieve(kb, prefixed, "apple", load_settings().retrieval)
+        retrieve([(kb, prefixed)], "apple", load_settings().retrieval)
     check_embedding(kb, load(folder, query_prefix="q: "))  # stored vectors do not depend on it
     assert shelf.reset("mine", embedding=prefixed.name, dimension=32, passages=prefixed.usage.form).facts.passages == "mean 'p: '"
 

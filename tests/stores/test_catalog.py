@@ -22,6 +22,7 @@ from server.errors import Corrupt, NotFound
 from server.stores import schema
 from server.stores.catalog import Catalog
 from server.stores.rows import Reading, packed_spans, unpacked_spans
+from server.stores.where import Where
 from server.stores.words import match_expression, question_terms, segment
 from server.types import Chunk, Identity, Span
 
@@ -183,10 +184,10 @@ def test_word_scores_can_be_limited_to_files_and_to_chunks(catalog: Catalog):
     put(catalog, "a", ["common apple"])
     put(catalog, "b", ["common pear"])
     (in_b,) = (p.chunk_id for p in catalog.listing("kb", "b"))
-    assert set(catalog.word_scores(["common"], 5, files=["b"])) == {in_b}
+    assert set(catalog.word_scores(["common"], 5, where=Where(files=("b",)))) == {in_b}
     assert set(catalog.word_scores(["common"], 5, among=[in_b])) == {in_b}
     assert len(catalog.word_scores(["common"], 1)) == 1
-    assert len(catalog.windows_of_files(["b"])) == 1
+    assert len(catalog.windows_in(Where(files=("b",)))) == 1
 
 
 def test_queueing_keeps_how_a_file_is_split_unless_told_and_removing_forgets_it(catalog: Catalog):

@@ -14,6 +14,7 @@ from server.knowledge_base import KnowledgeBase
 from server.shelf import Shelf
 from server.stores import Home
 from server.stores.milvus import MilvusStore
+from server.stores.where import Where
 from tests.hash_embedder import HashEmbedder
 from tests.stores.stores import milvus_file
 from tests.stores.test_vector_stores import DIMENSION, unit
@@ -51,7 +52,7 @@ def test_a_library_in_milvus_is_filled_changed_and_searched(kb: KnowledgeBase):
     fill(kb, "b", ["berry jam"])
     kb.catalog.remove(["a"])
     assert found(kb, "apple banana", 5) == ["berry jam"]
-    only = kb.catalog.windows_of_files(["b"])
+    only = kb.catalog.windows_in(Where(files=("b",)))
     assert [i for i, _ in kb.search(HashEmbedder().embed_query("berry"), 5, only)] == only.tolist()
 
 
@@ -76,7 +77,7 @@ def test_what_was_lost_is_built_from_the_rows(shelf: Shelf, kb: KnowledgeBase, w
     if what == "the collection":
         client().drop_collection(collection(kb))
     elif what == "rows":
-        client().delete(collection(kb), ids=kb.catalog.windows_of_files(["a"]).tolist())
+        client().delete(collection(kb), ids=kb.catalog.windows_in(Where(files=("a",))).tolist())
     elif what == "milvus.json":
         (kb.vectors_folder / "milvus.json").unlink()
     else:
