@@ -54,8 +54,8 @@ HOMES = {  # library -> where it may be imported
     "xlrd": ("server.readers",),
     "oxmsg": ("server.readers.web",),
     "olefile": ("server.readers.web",),
-    "torch": ("server.embedding", "server.launch", "server.serving"),
-    "sentence_transformers": ("server.embedding",),
+    "torch": ("server.embedding", "server.retrieval.reranking", "server.launch", "server.serving"),
+    "sentence_transformers": ("server.embedding", "server.retrieval.reranking"),
     "xllamacpp": ("server.serving",),
 }
 HEAVY = (

@@ -15,7 +15,7 @@ from server.knowledge_base import KnowledgeBase
 from server.language import language_of
 from server.retrieval.candidates import Candidate, candidates
 from server.retrieval.choosing import different, diverse, few_of_each_paper, spans_papers
-from server.retrieval.fusion import fused
+from server.retrieval.fusion import LANGUAGE_GAP, fused
 from server.retrieval.reranking import Reranker
 from server.stores.where import EVERYWHERE, Where
 from server.stores.words import question_terms
@@ -62,14 +62,9 @@ def _scored(libraries: Sequence[Library], question: str, settings: Retrieval, wh
     for kb, embedder in libraries:
         models.setdefault(embedder.name, []).extend(candidates(kb, embedder, question, terms, settings.pool, where))
     scored: list[Candidate] = []
-    for own in models.values():
-        scores = fused(
-            [c.similarity for c in own],
-            [c.words for c in own],
-            [c.passage.language for c in own],
-            language_of(question),
-            settings.dense_weight,
-        )
+    for model, own in models.items():
+        gap = LANGUAGE_GAP.get(model, 0.0)
+        scores = fused([c.similarity for c in own], [c.words for c in own], [c.unmatchable for c in own], settings.dense_weight, gap)
         factors = [REFERENCE if c.passage.kind == "reference" else 1.0 for c in own]
         scored += [replace(c, score=score * factor) for c, score, factor in zip(own, scores, factors, strict=True)]
     return scored

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from server.embedding import Embedder, Vectors
 from server.ingestion import check_embedding
 from server.knowledge_base import KnowledgeBase
-from server.retrieval.fusion import ideal_word_score
+from server.language import language_of
+from server.retrieval.fusion import ideal_word_score, term_weights, unmatchable_share
 from server.stores.where import Where
 from server.types import Passage
 
@@ -20,12 +21,13 @@ class Candidate:
     """A passage that may answer.
 
     `similarity` is the cosine of its best window, whose vector (dim,) is `vector`; `words` is BM25 as a share of what a chunk with all of
-    the question's terms would get; `score` is what orders candidates, 0..1.
+    the question's terms would get, `unmatchable` the share of the terms that its language cannot hold; `score` orders candidates, 0..1.
     """
 
     passage: Passage
     similarity: float
     words: float
+    unmatchable: float
     vector: Vectors
     score: float = 0.0
 
@@ -47,9 +49,17 @@ def candidates(kb: KnowledgeBase, embedder: Embedder, question: str, terms: Sequ
     best = _best_windows(kb, list(passages), vector)
     unscored = [chunk for chunk in near if chunk not in words]
     words |= kb.catalog.word_scores(terms, len(unscored), among=unscored) if unscored else {}
-    ideal = ideal_word_score(*kb.catalog.document_frequencies(terms)) if words else 1.0
+    weights = term_weights(*kb.catalog.document_frequencies(terms))
+    ideal = ideal_word_score(weights)
+    asked = language_of(question)
     return [
-        Candidate(passage, *best[chunk][:1], words.get(chunk, 0.0) / ideal, best[chunk][1])
+        Candidate(
+            passage,
+            best[chunk][0],
+            words.get(chunk, 0.0) / ideal,
+            unmatchable_share(terms, weights, asked, passage.language),
+            best[chunk][1],
+        )
         for chunk, passage in passages.items()
         if chunk in best
     ]

@@ -13,7 +13,7 @@ from server.types import Passage
 
 def candidate(number: int, score: float, file: str = "a", text: str = "", vector: tuple[float, ...] = (1.0, 0.0)) -> Candidate:
     passage = Passage(number, "kb", file, file, (), 1, 1, "paragraph", "en", text or str(number), (), 0.0, 0.0)
-    return Candidate(passage, score, 0.0, np.array(vector, np.float32), score)
+    return Candidate(passage, score, 0.0, 0.0, np.array(vector, np.float32), score)
 
 
 def numbers(found: list[Candidate]) -> list[int]:

@@ -13,7 +13,7 @@ from configs.settings import Retrieval
 from server.errors import Invalid
 from server.knowledge_base import KnowledgeBase
 from server.retrieval import retrieve
-from server.retrieval.fusion import ideal_word_score
+from server.retrieval.fusion import ideal_word_score, term_weights
 from server.shelf import Shelf
 from server.stores.rows import Reading
 from server.stores.where import Where
@@ -37,7 +37,7 @@ def texts_of(kb: KnowledgeBase, question: str, **more: object) -> list[str]:
 def test_the_ideal_word_score_is_what_fts5_gives_an_average_chunk_with_all_terms(kb: KnowledgeBase):
     fill(kb, "a", ["apple pear", "plum pear", "plum fig", "fig kiwi", "kiwi date", "date lime"])
     scores = kb.catalog.word_scores(["apple", "pear"], 9)
-    ideal = ideal_word_score(*kb.catalog.document_frequencies(["apple", "pear"]))
+    ideal = ideal_word_score(term_weights(*kb.catalog.document_frequencies(["apple", "pear"])))
     assert ideal == pytest.approx(math.log(5.5 / 1.5) + math.log(4.5 / 2.5))
     assert max(scores.values()) == pytest.approx(ideal)
 
