@@ -223,7 +223,7 @@ class Retrieval(_Block):
 
     top_k: int = Field(5, ge=1, le=50, description="Passages put into the prompt (Chatchat: VECTOR_SEARCH_TOP_K).")
     pool: int = Field(40, ge=5, le=1000, description="Candidates taken from each half of the search.")
-    dense_weight: float = Field(0.3, ge=0, le=1, description="Weight of the vectors; the words get the rest.")
+    dense_weight: float = Field(0.5, ge=0, le=1, description="Weight of the vectors; the words get the rest.")
     min_similarity: float = Field(0.0, ge=-1, le=1, description="Least cosine of a passage with the question; it depends on the model.")
     reranker: str = Field(
         "", description="A cross-encoder that orders the best passages anew: `hf:owner/name` or a path; none: no reranking."

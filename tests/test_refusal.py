@@ -26,8 +26,8 @@ OFF_TOPIC = [
 ]
 
 
-def passage(text: str, similarity: float) -> Passage:
-    return Passage(1, "kb", "a", "t", (), 1, 1, "paragraph", "en", text, (), 0.5, similarity)
+def passage(text: str, similarity: float, language: Language = "en") -> Passage:
+    return Passage(1, "kb", "a", "t", (), 1, 1, "paragraph", language, text, (), 0.5, similarity)
 
 
 @pytest.fixture
@@ -39,18 +39,27 @@ def measured(shelf: Shelf) -> KnowledgeBase:
 
 
 def test_support_worked_out_by_hand(measured: KnowledgeBase):
-    # the best cosine 0.85, and of zebra (ln 3.5/1.5) and unicorn (ln 9) the first is held
+    # of zebra (ln 3.5/1.5) and unicorn (ln 9) the first is held by the second passage
     held = math.log(3.5 / 1.5) / (math.log(3.5 / 1.5) + math.log(9))
-    found = support(measured, "zebra unicorn", [passage("nothing", 0.85), passage("a zebra", 0.8)])
-    assert found == pytest.approx(0.85 + 0.2 * held)
+    found = support(measured, "zebra unicorn", [passage("nothing", 0.85), passage("a zebra", 0.82)])
+    assert found == pytest.approx(max(0.85, 0.82 + 0.2 * held))
+    assert held > 0.2
+
+
+def test_a_passage_is_measured_by_the_terms_that_its_language_can_hold(measured: KnowledgeBase):
+    # zebra is the only term in Latin letters, and an English passage can hold no other
+    assert support(measured, "zebra 条纹", [passage("a zebra", 0.8)]) == pytest.approx(0.8 + 0.2)
+    assert support(measured, "zebra 条纹", [passage("a lion", 0.8)]) == pytest.approx(0.8)
+    assert support(measured, "条纹", [passage("a lion", 0.8)]) == pytest.approx(0.8 + 0.2 * 0.3)
+    assert support(measured, "条纹", [passage("狮子", 0.8, "zh")]) == pytest.approx(0.8)
 
 
 @pytest.mark.parametrize(("question", "language"), [("xyzzy plugh", "en"), ("魑魅魍魉", "zh")])
 def test_the_threshold_of_the_questions_language_decides(measured: KnowledgeBase, question: str, language: Language):
     edge = THRESHOLDS["multilingual-e5-small"][language]
     assert language_of(question) == language
-    assert supported(measured, question, [passage("nothing of it", edge)])
-    assert not supported(measured, question, [passage("nothing of it", edge - 0.001)])
+    assert supported(measured, question, [passage("nothing of it", edge, language)])
+    assert not supported(measured, question, [passage("nothing of it", edge - 0.001, language)])
 
 
 def test_terms_lift_a_passage_over_the_threshold(measured: KnowledgeBase):

@@ -1,5 +1,8 @@
 """Scores of two searches -> one score: what the vectors say and what the words say, each from 0 to 1, weighed. Pure functions.
 
+A passage's words count half by what they are worth against all of the question's terms, half against the passage that has most of them:
+the first alone takes many for nothing where no passage shares much, the second alone makes a single shared word as good as all.
+
 Across languages both halves are unjust, and both are set right: a model gives a passage in another language than the question a lower
 cosine for the same content (LANGUAGE_GAP), and a passage can hold only those terms that its language has, names above all. For the share
 of the terms that it cannot hold, its vector answers. Measured in benchmarks/results/retrieval.md.
@@ -13,7 +16,7 @@ from collections.abc import Sequence
 from server.types import Language
 
 LANGUAGE_GAP = {"multilingual-e5-small": 0.05}  # cosine; models that were not measured get none
-CROSS_LANGUAGE = 0.5  # share of its dense score that counts for terms that a passage in another language cannot hold
+CROSS_LANGUAGE = 0.7  # share of its dense score that counts for terms that a passage in another language cannot hold
 
 
 def fused(
@@ -21,14 +24,17 @@ def fused(
 ) -> list[float]:
     """A score in 0..1 for each passage: dense_weight * min-max of the cosines + the rest * word score (0..1).
 
+    `words` are BM25 scores as shares of the ideal one.
+
     `unmatchable` is the share of the question's terms that the passage cannot hold, more than 0 only for another language.
     """
     fair = [cosine + language_gap * (share > 0) for cosine, share in zip(cosines, unmatchable, strict=True)]
     low, high = min(fair, default=0.0), max(fair, default=0.0)
+    most = max(words, default=0.0) or 1.0
     result = []
     for cosine, matched, share in zip(fair, words, unmatchable, strict=True):
         dense = (cosine - low) / (high - low) if high > low else 1.0
-        word = min(1.0, matched + share * CROSS_LANGUAGE * dense)
+        word = min(1.0, (min(1.0, matched) + matched / most) / 2 + share * CROSS_LANGUAGE * dense)
         result.append(dense_weight * dense + (1 - dense_weight) * word)
     return result
 

@@ -11,16 +11,16 @@ from server.types import Language
 
 
 def test_fusion_worked_out_by_hand():
-    # dense 1, 0.5, 0; words 0.2, 0, 0.6: 0.3 + 0.7*0.2, 0.15, 0.7*0.6
-    assert fused([0.9, 0.8, 0.7], [0.2, 0, 0.6], [0, 0, 0], 0.3) == pytest.approx([0.44, 0.15, 0.42])
+    # dense 1, 0.5, 0; words (0.2 + 0.2/0.6)/2, 0, (0.6 + 1)/2: 0.3 + 0.7*0.26667, 0.15, 0.7*0.8
+    assert fused([0.9, 0.8, 0.7], [0.2, 0, 0.6], [0, 0, 0], 0.3) == pytest.approx([0.486667, 0.15, 0.56], abs=1e-6)
 
 
 def test_for_terms_that_a_passage_cannot_hold_its_vector_answers():
-    assert CROSS_LANGUAGE == 0.5
-    # 1: 0.3 + 0.7*0.5; 2: 0.15 + 0.7*0.1; 3: 0
-    assert fused([0.9, 0.8, 0.7], [0, 0.1, 0], [1, 0, 1], 0.3) == pytest.approx([0.65, 0.22, 0.0])
-    # three quarters of the terms: 0.3 + 0.7 * (0.2 + 0.75*0.5)
-    assert fused([0.9, 0.8], [0.2, 0], [0.75, 0], 0.3)[0] == pytest.approx(0.3 + 0.7 * 0.575)
+    assert CROSS_LANGUAGE == 0.7
+    # 1: 0.3 + 0.7*0.7; 2: 0.15 + 0.7*(0.1 + 1)/2; 3: 0
+    assert fused([0.9, 0.8, 0.7], [0, 0.1, 0], [1, 0, 1], 0.3) == pytest.approx([0.79, 0.535, 0.0])
+    # three quarters of the terms: 0.3 + 0.7 * ((0.2 + 0.5)/2 + 0.75*0.7)
+    assert fused([0.9, 0.8], [0.2, 0.4], [0.75, 0], 0.3)[0] == pytest.approx(0.3 + 0.7 * 0.875)
 
 
 def test_the_gap_between_languages_is_added_before_cosines_are_compared():
