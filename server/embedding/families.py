@@ -46,7 +46,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("gte", r"gte-(small|base|large)"),
     Family("qwen3-embedding", r"qwen3-embedding", _ASK.removesuffix(" "), pooling="lasttoken", max_tokens=8192),
     Family("bce", r"bce-embedding", pooling="cls"),
-    Family("piccolo", r"piccolo-(base|large)-zh", "查询: ", "结果: "),
+    Family("piccolo", r"piccolo-(base|large)-zh", "查询：", "结果："),
     Family("nomic", r"nomic-embed-text", "search_query: ", "search_document: ", max_tokens=2048),
     Family("text2vec", r"text2vec-(base|large)-(chinese|multilingual)", max_tokens=128),
     Family("all-MiniLM-L6", r"all-minilm-l6", max_tokens=256),

@@ -42,7 +42,7 @@ NOTHING = Folder({})
         ("gte-large-zh", "gte-zh", "", "", "cls"),
         ("gte-base", "gte", "", "", "mean"),
         ("all-MiniLM-L6-v2", "all-MiniLM-L6", "", "", "mean"),
-        ("piccolo-base-zh", "piccolo", "查询: ", "结果: ", "mean"),
+        ("piccolo-base-zh", "piccolo", "查询：", "结果：", "mean"),
     ],
 )
 def test_a_name_tells_the_family(name: str, family: str, query: str, passage: str, pooling: str):
