@@ -49,6 +49,12 @@ def display_width(text: str) -> int:
     )
 
 
+def chinese_share(text: str) -> float:
+    """The share of what `text` says that stands in ideographs, 0..1; one weighs as 2.5 letters, since it says about as much."""
+    ideographs = 2.5 * len(_IDEOGRAPH.findall(text))
+    return ideographs / ((ideographs + sum(map(len, _LATIN_WORD.findall(text)))) or 1)
+
+
 def language_of(text: str) -> Language:
     """The language of `text`: "zh" when ideographs dominate, "en" for Latin script unless its stop words are another language's.
 

@@ -36,7 +36,7 @@ def support(kb: KnowledgeBase, question: str, passages: Sequence[Passage]) -> fl
     terms, asked = list(weights), language_of(question)
 
     def held(passage: Passage) -> float:
-        matchable = 1 - unmatchable_share(terms, list(weights.values()), asked, passage.language)
+        matchable = 1 - unmatchable_share(terms, list(weights.values()), asked, passage.text)
         return share(weights, passage.text) / matchable if matchable > LEAST_MATCHABLE else UNTOLD_SHARE
 
     return max(p.similarity + TERM_SHARE_WEIGHT * held(p) for p in passages)

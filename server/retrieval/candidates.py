@@ -57,7 +57,7 @@ def candidates(kb: KnowledgeBase, embedder: Embedder, question: str, terms: Sequ
             passage,
             best[chunk][0],
             words.get(chunk, 0.0) / ideal,
-            unmatchable_share(terms, weights, asked, passage.language),
+            unmatchable_share(terms, weights, asked, passage.text),
             best[chunk][1],
         )
         for chunk, passage in passages.items()

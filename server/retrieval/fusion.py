@@ -13,9 +13,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from server.language import chinese_share
 from server.types import Language
 
 LANGUAGE_GAP = {"multilingual-e5-small": 0.05}  # cosine; models that were not measured get none
+A_LITTLE_CHINESE, MOSTLY_CHINESE = 0.1, 0.5  # of a passage: formulas and names stand in Chinese texts too, and terms in English ones
 CROSS_LANGUAGE = 0.7  # share of its dense score that counts for terms that a passage in another language cannot hold
 
 
@@ -49,13 +51,15 @@ def ideal_word_score(weights: Sequence[float]) -> float:
     return sum(weights) or 1e-6
 
 
-def unmatchable_share(terms: Sequence[str], weights: Sequence[float], asked: Language, passage: Language) -> float:
-    """The weight of the terms that a passage in that language cannot hold, as a share of all.
+def unmatchable_share(terms: Sequence[str], weights: Sequence[float], asked: Language, text: str) -> float:
+    """The weight of the terms that a passage of this text cannot hold, as a share of all; 0 when it is written as the question is.
 
-    Of a Chinese question, passages in other languages can hold what stands there in Latin letters and digits: names, mostly. Of any other
-    question a Chinese passage may hold some names, but which words are names nobody knows.
+    Of a Chinese question, a passage almost without Chinese can hold what stands there in Latin letters and digits: names, mostly. Of any
+    other question a Chinese passage may hold some names, but which words are names nobody knows. Languages of one script share words:
+    nothing is set right between them.
     """
-    if passage == asked:
+    chinese = chinese_share(text)
+    if (asked == "zh" and chinese > A_LITTLE_CHINESE) or (asked != "zh" and chinese < MOSTLY_CHINESE):
         return 0.0
     if asked != "zh" or not terms:
         return 1.0
