@@ -198,9 +198,9 @@ class KnowledgeBase(Papers):
             return store.generation, store.ids()
 
     def saved_generation(self) -> int | None:
-        """The generation of the index in vectors/; None when there is none, or it cannot be used."""
+        """The generation of the index in vectors/; None when there is none, or it is damaged or that of another library.db."""
         saved = self._empty_store()
-        return saved.generation if saved.load(self.vectors_folder) else None
+        return saved.generation if saved.load(self.vectors_folder) and self.catalog.has_had(saved.generation, saved.stamp) else None
 
     def close(self) -> None:
         """Close library.db and the store."""
@@ -247,14 +247,14 @@ class KnowledgeBase(Papers):
 
     def _follow(self, store: VectorStore) -> bool:
         """Add and remove what changed. False when building anew is better, or the index is that of other rows. Raises Corrupt."""
-        with self.catalog.changes_since(store.generation) as changes:
+        with self.catalog.changes_since(store.generation, store.stamp) as changes:
             if not changes.since or changes.added > len(store):
                 return False
             store.remove(changes.removed)
             for ids, vectors in changes.batches:
                 store.remove(ids.tolist())  # so that following twice is following once
                 store.add(ids, vectors)
-            store.generation = changes.generation
+            store.reached(changes.generation, changes.stamp)
             self._unsaved += len(changes.removed) + changes.added
             return self._compared or len(store) == changes.total() or self.catalog.generation() != changes.generation
 
@@ -263,7 +263,7 @@ class KnowledgeBase(Papers):
         store = self._empty_store()
         with self.catalog.changes_since(0) as changes:
             store.build(changes.added, changes.batches)
-            store.generation = changes.generation
+            store.reached(changes.generation, changes.stamp)
         return store
 
     def _put_in_place(self, store: VectorStore) -> None:

@@ -26,6 +26,7 @@ from server.stores.rows import (
     reading_row,
     stored_chunk,
     stored_file,
+    vectors_checksum,
 )
 from server.stores.schema import STRAY_CHUNKS, STRAY_WINDOWS, STRAY_WORDS
 from server.stores.search_rows import SearchRows
@@ -34,8 +35,8 @@ from server.types import Chunk, FileState, Passage
 
 _FILES = f"SELECT id, {', '.join(FILE_COLUMNS)} FROM files"  # noqa: S608 - columns are constants
 _ADD_CHUNK = (
-    f"INSERT INTO chunks (id, file_id, ord, {', '.join(CHUNK_COLUMNS)}) "  # noqa: S608 - columns are constants
-    f"VALUES (?, ?, ?, {', '.join('?' * len(CHUNK_COLUMNS))})"
+    f"INSERT INTO chunks (id, file_id, ord, vectors_checksum, {', '.join(CHUNK_COLUMNS)}) "  # noqa: S608 - columns are constants
+    f"VALUES (?, ?, ?, ?, {', '.join('?' * len(CHUNK_COLUMNS))})"
 )
 _SET_READING = ", ".join(f"{column} = ?" for column in READING_COLUMNS)
 
@@ -116,10 +117,11 @@ class Catalog(SearchRows, Following):
             at = 0
             for order, chunk in enumerate(chunks):
                 chunk_id = secrets.randbits(63)
-                db.execute(_ADD_CHUNK, (chunk_id, file_id, order, *chunk_row(chunk, metadata or {})))
+                blobs = [halves[at + i].tobytes() for i in range(len(chunk.windows))]
+                db.execute(_ADD_CHUNK, (chunk_id, file_id, order, vectors_checksum(blobs), *chunk_row(chunk, metadata or {})))
                 db.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (chunk_id, segment(chunk.prefix + chunk.text)))
                 rows = [
-                    (secrets.randbits(63), chunk_id, file_id, *bounds, halves[at + i].tobytes()) for i, bounds in enumerate(chunk.windows)
+                    (secrets.randbits(63), chunk_id, file_id, *bounds, blob) for bounds, blob in zip(chunk.windows, blobs, strict=True)
                 ]
                 db.executemany("INSERT INTO windows VALUES (?,?,?,?,?,?)", rows)
                 at += len(rows)
@@ -191,7 +193,9 @@ class Catalog(SearchRows, Following):
 
     def _raise_generation(self, db: sqlite3.Connection) -> int:
         db.execute("INSERT INTO meta VALUES ('generation', 1) ON CONFLICT (key) DO UPDATE SET value = value + 1")
-        return number(db, "generation")
+        generation = number(db, "generation")
+        db.execute("INSERT OR REPLACE INTO history VALUES (?, ?)", (generation, secrets.randbits(62) + 1))
+        return generation
 
 
 def _wanted(db: sqlite3.Connection, name: str, sha256: str) -> int | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import xor
 from typing import Any
 
 import numpy as np
@@ -134,6 +136,11 @@ def checksum(row: Sequence[Any]) -> int:
     section, page, page_end, kind, language, text, spans, section_number, repeated, metadata = row
     small = f"{section}\n{page} {page_end} {kind} {language} {section_number} {repeated}\n{metadata}"
     return zlib.crc32(small.encode(), zlib.crc32(spans, zlib.crc32(text.encode())))
+
+
+def vectors_checksum(blobs: Iterable[bytes]) -> int:
+    """One number for the vectors of a chunk, in any order."""
+    return reduce(xor, map(zlib.crc32, blobs), 0)
 
 
 def stored_chunk(kb: str, row: Sequence[Any]) -> Passage:

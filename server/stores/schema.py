@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS chunks (
   id INTEGER PRIMARY KEY, file_id INTEGER NOT NULL REFERENCES files ON DELETE CASCADE, ord INTEGER NOT NULL, section TEXT NOT NULL,
   page INTEGER NOT NULL, page_end INTEGER NOT NULL, kind TEXT NOT NULL, language TEXT NOT NULL, text TEXT NOT NULL,
   spans BLOB NOT NULL, metadata TEXT NOT NULL DEFAULT '{}', section_number INTEGER NOT NULL DEFAULT 0,
-  repeated INTEGER NOT NULL DEFAULT 0, checksum INTEGER);
+  repeated INTEGER NOT NULL DEFAULT 0, checksum INTEGER, vectors_checksum INTEGER);
 CREATE INDEX IF NOT EXISTS chunks_of_file ON chunks (file_id, ord);
 CREATE TABLE IF NOT EXISTS windows (
   id INTEGER PRIMARY KEY, chunk_id INTEGER NOT NULL REFERENCES chunks ON DELETE CASCADE,
@@ -31,6 +31,7 @@ CREATE INDEX IF NOT EXISTS windows_of_chunk ON windows (chunk_id);
 CREATE INDEX IF NOT EXISTS windows_of_file ON windows (file_id);
 CREATE TABLE IF NOT EXISTS removed (window_id INTEGER NOT NULL, generation INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS removed_since ON removed (generation);
+CREATE TABLE IF NOT EXISTS history (generation INTEGER PRIMARY KEY, stamp INTEGER NOT NULL);
 CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (text, tokenize = 'porter unicode61 remove_diacritics 2');
 """
 # Conditions for rows that belong to nothing: no transaction of this program leaves any.
@@ -58,7 +59,10 @@ _FROM_1 = (
 )
 _FROM_2 = (
     "ALTER TABLE files ADD COLUMN awaited TEXT NOT NULL DEFAULT ''",
-    "ALTER TABLE chunks ADD COLUMN checksum INTEGER",  # NULL: not known, until the file is read again
+    "ALTER TABLE chunks ADD COLUMN checksum INTEGER",  # NULL, here and below: not known, until the file is read again
+    "ALTER TABLE chunks ADD COLUMN vectors_checksum INTEGER",
+    "CREATE TABLE history (generation INTEGER PRIMARY KEY, stamp INTEGER NOT NULL)",
+    "INSERT INTO history SELECT value, abs(random() >> 2) + 1 FROM meta WHERE key = 'generation'",
 )
 _STEPS = {1: _FROM_1, 2: _FROM_2}
 
