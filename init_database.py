@@ -194,7 +194,7 @@ class Work:
         gone = kb.differences()[1]
         strays = kb.catalog.remove_strays()
         if gone:
-            kb.catalog.remove(gone)
+            kb.catalog.remove(gone, awaited=True)
         kb.save_index()
         print(
             f"{name}: {len(gone)} files dropped from the database{names_of(gone)}"
@@ -333,6 +333,7 @@ class Work:
         return self._embedders[model]
 
     def _ingest(self, flag: str, kb: KnowledgeBase, embedder: Embedder, *, files: Sequence[str] | None = None, force: bool = False) -> None:
+        kb.catalog.await_nothing()
         with tqdm(unit="file", desc=kb.name, disable=None) as bar:
             end = ingest(
                 kb,

@@ -21,7 +21,7 @@ from server.types import FileState
 
 # fmt: off
 Kind = Literal[
-    "damaged", "windows", "words", "vectors", "strays", "generation", "index", "saved index",
+    "damaged", "windows", "words", "vectors", "altered", "strays", "generation", "index", "saved index",
     "no row", "no file", "changed", "unusable", "failed", "unfinished", "state", "splitting",
 ]
 # fmt: on
@@ -94,6 +94,9 @@ def _inside(kb: KnowledgeBase, sound: Soundness) -> Iterator[Finding]:
     if sound.bad_vectors:
         what = f"vectors that are not {kb.facts.dimension} finite numbers"
         yield _of_files("vectors", what, command("--recreate-vs", kb.name), sound.bad_vectors)
+    altered = {name: count for name, count in sound.altered.items() if name not in sound.without_windows | sound.bad_vectors}
+    if altered:
+        yield _of_files("altered", "chunks that are not what was written: a disk or a program has changed them", again, altered)
     if sound.strays:
         what = "rows that belong to nothing: " + ", ".join(f"{count} {kind}" for kind, count in sound.strays.items())
         yield Finding("strays", what, command("--prune-db", kb.name))
@@ -125,7 +128,11 @@ def _index(kb: KnowledgeBase, sound: Soundness) -> Iterator[Finding]:
     saved = kb.saved_generation()
     again = command("--increment", kb.name)
     if saved is None and len(sound.windows) and kb.facts.store in SAVING_STORES:
-        yield Finding("saved index", f"the index in {kb.vectors_folder} is absent or damaged: every start builds it anew", again)
+        yield Finding(
+            "saved index",
+            f"the index in {kb.vectors_folder} is absent, damaged, or that of another library.db: every start builds it anew",
+            again,
+        )
     if saved is not None and saved > sound.generation:
         what = f"the saved index has followed to change {saved}, library.db is at {sound.generation}: it belongs to another library.db"
         yield Finding("generation", what, f"delete the folder {kb.vectors_folder}, then {again}")

@@ -1,11 +1,9 @@
-"""A library is a folder: content/ (papers), library.db (truth), vectors/ (derived), kb.json (settings that must not drift).
-
-Every file name that comes from outside is checked here, after resolving it, against the folder it must lie in.
-"""
+"""A library is a folder: content/ (papers), library.db (truth), vectors/ (derived), kb.json (settings that must not drift)."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import logging
@@ -13,23 +11,31 @@ import os
 import threading
 import unicodedata
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO
 
 from configs.settings import Stores
 from server import registry
-from server.errors import Conflict, Corrupt, Forbidden, Invalid, NotFound, Unavailable
+from server.errors import Conflict, Corrupt, Invalid, NotFound, Unavailable
+from server.papers import Papers
 from server.stores import VECTOR_STORES, Home, Ids, Vectors, VectorStore
 from server.stores.catalog import Catalog
 
 log = logging.getLogger(__name__)
-SMALL_INDEX = 20_000  # windows; written in well under a second
+SMALL_INDEX = 1_000  # windows; written in 20 ms, so after every change
 MOST_UNSAVED = 30_000  # windows that a start reads from library.db; 0.3 s
 FEW = 2_000  # windows; scored by their rows in 10 ms
 NO_SERVERS = Stores()
-LONGEST_PART_BYTES = 200  # of a file's name; file systems allow 255, and we add a suffix
+ITS_NAME = {
+    errno.ENAMETOOLONG,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.EINVAL,
+    errno.EILSEQ,
+    errno.ELOOP,
+}  # what a file system says of a bad name
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +53,11 @@ class Facts:
     passages: str = ""
 
 
-class KnowledgeBase:
+class KnowledgeBase(Papers):
     """One open library. Thread-safe."""
 
     def __init__(self, folder: Path, facts: Facts, stores: Stores = NO_SERVERS) -> None:
-        self.name = folder.name
-        self.folder = folder
+        super().__init__(folder)
         self.facts = facts
         self.catalog = Catalog(folder / "library.db")
         self._stores = stores
@@ -60,13 +65,9 @@ class KnowledgeBase:
         self._store = self._empty_store()
         self._store.load(self.vectors_folder)
         self._following = threading.RLock()
+        self._placing = threading.Lock()  # of a file under its name
         self._unsaved = 0  # windows added or removed since the index was written
         self._compared = False  # the number of vectors with that of rows, once
-
-    @property
-    def content(self) -> Path:
-        """The folder of the papers."""
-        return self.folder / "content"
 
     @property
     def vectors_folder(self) -> Path:
@@ -77,46 +78,28 @@ class KnowledgeBase:
         """Whether library.db is still the file that was opened, and not another one under the same name."""
         return self._identity == _identity(self.catalog.path)
 
-    def path_of(self, file: str) -> Path:
-        """Where a file of this library lies or will lie. Raises Forbidden when the name leads out of content/."""
-        if not file or "\0" in file or "\\" in file or any(part in ("", ".", "..") or part.startswith(".") for part in file.split("/")):
-            raise Forbidden(f"{file!r} is not a file name inside a library: no hidden, absolute or parent paths")
-        if any(len(part.encode(errors="replace")) > LONGEST_PART_BYTES for part in file.split("/")):
-            raise Forbidden(f"the name {file[:40]!r}… is longer than {LONGEST_PART_BYTES} bytes")
-        path = self.content / file
-        if not path.resolve().is_relative_to(self.content.resolve()):
-            raise Forbidden(f"{file!r} leads out of the library")
-        return path
-
-    def existing(self, file: str) -> Path:
-        """`path_of` a file that is there. Raises NotFound."""
-        path = self.path_of(file)
-        if not path.is_file():
-            raise NotFound(f"no file {file!r} in the library {self.name!r}")
-        return path
-
-    def names(self) -> list[str]:
-        """The files under content/, by name, sub-folders with slashes; hidden ones and links that lead out are not counted.
-
-        Raises Unavailable when a folder cannot be listed: its files must not be taken for deleted.
-        """
-        return sorted(name for name in self._listed() if not self._fault(name))
-
-    def unusable(self) -> dict[str, str]:
-        """Files under content/ whose names no request can hold, or that are no regular files: name as it can be shown -> reason."""
-        return {name.encode(errors="backslashreplace").decode(): fault for name in sorted(self._listed()) if (fault := self._fault(name))}
-
     def differences(self) -> tuple[list[str], list[str]]:
         """(Files under content/ that have no row, rows whose file is not there), by name. Raises Unavailable as `names` does."""
         present, known = set(self.names()), {row.name for row in self.catalog.files()}
         return sorted(present - known), sorted(known - present)
 
     def store_file(
-        self, file: str, source: BinaryIO, *, override: bool, limit_bytes: int, prepare: Callable[[Path], None] = lambda path: None
+        self,
+        file: str,
+        source: BinaryIO,
+        *,
+        override: bool,
+        limit_bytes: int,
+        prepare: Callable[[Path], None] = lambda path: None,
+        queue: bool = False,
+        splitting: str | None = None,
     ) -> Path:
         """Put an uploaded file under content/ in one step, after `prepare` has done to it what it must.
 
-        Raises Conflict when it exists and not `override`, Invalid when too large, and what `prepare` raises; then nothing has changed.
+        With `queue` it is marked as queued first, to be split by `splitting` as in `Catalog.queue`: when the program is killed before
+        it was ingested, the next start does that. Raises Conflict when it exists and not `override`, Invalid when too large or when
+        no file can have that name, Unavailable when the disk is full or does not let us write, and what `prepare` raises; then
+        nothing has changed.
         """
         path = self.path_of(unicodedata.normalize("NFC", file))
         if path.exists() and not override:
@@ -136,31 +119,46 @@ class KnowledgeBase:
                 target.flush()
                 os.fsync(target.fileno())
             prepare(temporary)
-            if override:
-                os.replace(temporary, path)
-            else:
-                os.link(temporary, path)  # fails when the name was taken meanwhile
+            with self._placing:
+                if path.is_dir():
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+                if path.exists() and not override:
+                    raise FileExistsError
+                if queue:
+                    self._await(path.relative_to(self.content).as_posix(), temporary, splitting)
+                if override:
+                    os.replace(temporary, path)
+                else:
+                    os.link(temporary, path)  # fails when another process took the name meanwhile
         except FileExistsError as exc:
             raise Conflict(f"文件 {file} 已存在。") from exc
         except ConnectionError:  # the sender's, not the disk's
             raise
         except OSError as exc:
-            raise Invalid(f"{file} cannot be stored: {exc.strerror or exc}") from exc
+            kind = Invalid if exc.errno in ITS_NAME else Unavailable
+            raise kind(f"{file} cannot be stored: {exc.strerror or exc}") from exc
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink()
         return path
 
     def remove_files(self, files: list[str], *, delete_content: bool) -> None:
-        """Rows and vectors of the files go; with `delete_content` the files too. Unknown names raise NotFound before anything goes."""
-        known = {row.name for row in self.catalog.files()}
+        """Rows and vectors of the files go; with `delete_content` the files too. Unknown names raise NotFound before anything goes.
+
+        Raises Unavailable when a file cannot be deleted. A kill leaves a file whole, or the next start finishes.
+        """
+        known = {row.name for row in self.catalog.rows(files)}
         for file in files:
             if file not in known and not self.path_of(file).is_file():
                 raise NotFound(f"no file {file!r} in the library {self.name!r}")
         if delete_content:
+            self.catalog.queue([file for file in files if file in known])  # what is queued and not there is removed by the next start
             for file in files:
-                self.path_of(file).unlink(missing_ok=True)
-        self.catalog.remove(files)
+                try:
+                    self.path_of(file).unlink(missing_ok=True)
+                except OSError as exc:
+                    raise Unavailable(f"{file} cannot be deleted: {exc.strerror or exc}") from exc
+        self.catalog.remove(files, awaited=True)
 
     def search(self, vector: Vectors, k: int, only: Ids | None = None) -> list[tuple[int, float]]:
         """The `k` nearest windows as (window id, cosine), after following all changes, of other processes too."""
@@ -207,9 +205,9 @@ class KnowledgeBase:
             return store.generation, store.ids()
 
     def saved_generation(self) -> int | None:
-        """The generation of the index in vectors/; None when there is none, or it cannot be used."""
+        """The generation of the index in vectors/; None when there is none, or it is damaged or that of another library.db."""
         saved = self._empty_store()
-        return saved.generation if saved.load(self.vectors_folder) else None
+        return saved.generation if saved.load(self.vectors_folder) and self.catalog.has_had(saved.generation, saved.stamp) else None
 
     def close(self) -> None:
         """Close library.db and the store."""
@@ -220,31 +218,6 @@ class KnowledgeBase:
         """Delete what the store keeps outside the folder, before the folder goes. Raises Unavailable."""
         self._store.forget()
 
-    def _listed(self) -> Iterator[str]:
-        def refuse(exc: OSError) -> NoReturn:
-            raise Unavailable(
-                f"a folder of the library {self.name!r} cannot be listed ({exc.strerror}): {Path(exc.filename).relative_to(self.folder)}; "
-                "nothing was changed"
-            ) from exc
-
-        root = self.content.resolve()
-        for folder, inner, files in os.walk(self.content, onerror=refuse):
-            inner[:] = sorted(name for name in inner if not name.startswith("."))
-            for file in files:
-                path = Path(folder) / file
-                if not file.startswith(".") and (not path.is_symlink() or path.resolve().is_relative_to(root)):
-                    yield path.relative_to(self.content).as_posix()
-
-    def _fault(self, name: str) -> str:
-        """Why a file that lies there cannot be used; empty when it can."""
-        try:
-            name.encode()
-            return "" if self.path_of(name).is_file() else "this is not a regular file"
-        except UnicodeEncodeError:
-            return "its name is not UTF-8 (an archive made on another system?); rename it"
-        except Forbidden as exc:
-            return f"{exc}; rename it"
-
     def _empty_store(self) -> VectorStore:
         kind = registry.load(VECTOR_STORES, self.facts.store, "vector store")
         store: VectorStore = kind(self.facts.dimension, Home(self._own_name, self._stores))
@@ -254,7 +227,17 @@ class KnowledgeBase:
         own = f"{self.catalog.lineage()} {self.folder.resolve()}"  # a copy of the folder is another library
         return hashlib.sha256(own.encode()).hexdigest()[:24]
 
+    def _await(self, name: str, uploaded: Path, splitting: str | None) -> None:
+        """Mark a file as queued that is about to hold what was uploaded, unless its rows were made from the same bytes."""
+        with uploaded.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        if not any(row.state == "ready" and row.sha256 == sha256 for row in self.catalog.rows([name])):
+            self.catalog.queue([name], splitting, awaited=sha256)
+
     def _followed(self) -> VectorStore:
+        store = self._store
+        if self._compared and store.generation == self.catalog.generation():
+            return store  # nobody waits for anybody while nothing changes
         with self._following:  # reentrant
             if self._store.generation > self.catalog.generation():
                 self._store = self._empty_store()  # the index of another library.db
@@ -271,14 +254,14 @@ class KnowledgeBase:
 
     def _follow(self, store: VectorStore) -> bool:
         """Add and remove what changed. False when building anew is better, or the index is that of other rows. Raises Corrupt."""
-        with self.catalog.changes_since(store.generation) as changes:
+        with self.catalog.changes_since(store.generation, store.stamp) as changes:
             if not changes.since or changes.added > len(store):
                 return False
             store.remove(changes.removed)
             for ids, vectors in changes.batches:
                 store.remove(ids.tolist())  # so that following twice is following once
                 store.add(ids, vectors)
-            store.generation = changes.generation
+            store.reached(changes.generation, changes.stamp)
             self._unsaved += len(changes.removed) + changes.added
             return self._compared or len(store) == changes.total() or self.catalog.generation() != changes.generation
 
@@ -287,7 +270,7 @@ class KnowledgeBase:
         store = self._empty_store()
         with self.catalog.changes_since(0) as changes:
             store.build(changes.added, changes.batches)
-            store.generation = changes.generation
+            store.reached(changes.generation, changes.stamp)
         return store
 
     def _put_in_place(self, store: VectorStore) -> None:
@@ -334,10 +317,15 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def write_facts(folder: Path, facts: Facts) -> None:
-    """Write kb.json in one step."""
+    """Write kb.json in one step. Raises Unavailable when the disk is full or does not let us write; nothing has changed then."""
     temporary = folder / f".kb.json.{uuid.uuid4().hex}"
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(asdict(facts), file, ensure_ascii=False, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, folder / "kb.json")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump(asdict(facts), file, ensure_ascii=False, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, folder / "kb.json")
+    except OSError as exc:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise Unavailable(f"{folder / 'kb.json'} cannot be written: {exc.strerror or exc}") from exc

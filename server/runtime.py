@@ -7,8 +7,9 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from configs.settings import ROOT, Settings, Splitting
@@ -16,6 +17,7 @@ from server import embedding, weights
 from server.answering import Asked, answer
 from server.embedding import Embedder
 from server.errors import BackendFailed, Conflict, Invalid, NotFound, PaperError, StillLoading, Unavailable
+from server.gathering import Gathering
 from server.ingestion import Progress, ingest, unfinished
 from server.jobs import Job, JobBoard
 from server.knowledge_base import KnowledgeBase
@@ -143,6 +145,7 @@ class Runtime:
         self._reranking = threading.Lock()
         self.pages = ReaderProcess(timeout_s=PAGE_IMAGE_S, memory_mib=settings.readers.memory_mib)
         self._leaving = threading.Event()
+        self._gatherings: dict[str, Gathering] = {}
 
     def embedder_of(self, kb: KnowledgeBase, wait_s: float = QUESTION_PATIENCE_S) -> Embedder:
         """The model that the library was built with."""
@@ -208,7 +211,7 @@ class Runtime:
     ) -> Job:
         """Bring a library up to date in the background; `kind` rebuild reads everything again, `chosen` is as in `ingest`.
 
-        A job for `files` is of the kind upload.
+        A job for `files` is of the kind upload; those of a library that wait share one run.
         """
         splitting = self.settings.splitting
 
@@ -216,21 +219,26 @@ class Runtime:
             job.say("waiting for the embedding model")
             kb = self.shelf.open(name)
             embedder = self.embedders.get(kb.facts.embedding, wait_s=WEIGHTS_PATIENCE_S, cancel=job.cancelled)
-            return ingest(
-                kb,
-                embedder,
-                splitting,
-                files=files,
-                force=kind == "rebuild",
-                tell=job.tell,
-                cancel=job.cancelled,
-                leaving=self._leaving,
-                readers=self.settings.readers,
-                chosen=chosen,
-            )
+            run = partial(ingest, kb, embedder, splitting, force=kind == "rebuild", leaving=self._leaving, readers=self.settings.readers)
+            if files is None:
+                return run(tell=job.tell, cancel=job.cancelled, chosen=chosen)
+
+            def together(
+                files: Sequence[str], chosen: Splitting | None, tell: Callable[[Progress], None], cancel: threading.Event
+            ) -> Progress:
+                return run(files=files, chosen=chosen, tell=tell, cancel=cancel)
+
+            def forget(files: Sequence[str]) -> None:
+                kb.catalog.mark(files, "failed", "stopped by the user")
+
+            return self._gathering(name).ingest(job, files, chosen, together, forget)
 
         self.shelf.open(name)  # NotFound reaches the caller, not the job
         return self.jobs.start(name, kind if files is None else "upload", work)
+
+    def to_remember(self, chosen: Splitting) -> str:
+        """What the row of a file says that is to be split in a way its user has chosen: nothing when the settings say the same."""
+        return "" if chosen == self.settings.splitting else chosen.model_dump_json()
 
     def start_samples(self) -> Job | None:
         """Create and ingest the sample library that comes with the program; None when there is nothing to do or the user deleted it."""
@@ -261,9 +269,13 @@ class Runtime:
     def resume(self) -> None:
         """Go on with ingestion that a kill interrupted, in every library."""
         for kb in self.shelf:
+            kb.catalog.await_nothing()
             if unfinished(kb) and self.jobs.running(kb.name) is None:
                 log.info("resuming kb=%s", kb.name)
                 self.start_ingest(kb.name)
+
+    def _gathering(self, name: str) -> Gathering:
+        return self._gatherings.setdefault(name, Gathering())
 
     def close(self) -> None:
         """Stop what runs; unfinished ingestion stays queued and goes on at the next start."""

@@ -113,7 +113,8 @@ def upload_docs(
         kb = runtime.shelf.open(knowledge_base_name)
     except PaperError as exc:
         return failure(exc)
-    stored, refused = store_uploads(runtime, kb, files, override=override, password=password)
+    remember = runtime.to_remember(chosen) if to_vector_store else None
+    stored, refused = store_uploads(runtime, kb, files, override=override, password=password, queue_as=remember)
     failed = {name: str(reason) for name, reason in refused.items()}
     if to_vector_store and stored:
         try:
@@ -159,15 +160,17 @@ def download_doc(request: Request, knowledge_base_name: str, file_name: str, pre
 
 
 def store_uploads(
-    runtime: Runtime, kb: KnowledgeBase, files: list[UploadFile], *, override: bool, password: str = ""
+    runtime: Runtime, kb: KnowledgeBase, files: list[UploadFile], *, override: bool, password: str = "", queue_as: str | None
 ) -> tuple[list[str], dict[str, PaperError]]:
     """(names that were stored, name -> why not). PDFs that `password` opens are stored without it.
 
+    With `queue_as` (FileRow.splitting) they are marked as queued before: a program that is killed ingests them at its next start.
     What could not be read may be replaced without `override`: a better copy is what its user has come with.
     """
     stored: list[str] = []
     refused: dict[str, PaperError] = {}
-    bad = {row.name for row in kb.catalog.files() if row.state == "failed" and not row.chunks}
+    names = [(upload.filename or "").replace("\\", "/") for upload in files]
+    bad = {row.name for row in kb.catalog.rows(names) if row.state == "failed" and not row.chunks}
     limit_bytes = runtime.settings.server.upload_limit_mib << 20
     limits = runtime.settings.readers
 
@@ -175,8 +178,7 @@ def store_uploads(
         with ReaderProcess(timeout_s=limits.timeout_s, memory_mib=limits.memory_mib) as process:
             process.unlock(path, password)
 
-    for upload in files:
-        name = (upload.filename or "").replace("\\", "/")
+    for name, upload in zip(names, files, strict=True):
         locked = bool(password) and name.lower().endswith(".pdf")
         try:
             path = kb.store_file(
@@ -185,6 +187,8 @@ def store_uploads(
                 override=override or name in bad,
                 limit_bytes=limit_bytes,
                 prepare=unlock if locked else lambda path: None,
+                queue=queue_as is not None,
+                splitting=queue_as,
             )
             stored.append(path.relative_to(kb.content).as_posix())
         except PaperError as exc:

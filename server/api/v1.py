@@ -108,13 +108,14 @@ def upload(
     """
     runtime = runtime_of(request)
     library = runtime.shelf.open(kb)
-    stored, refused = store_uploads(runtime, library, files, override=override, password=password)
+    chosen = runtime.settings.splitting
+    stored, refused = store_uploads(runtime, library, files, override=override, password=password, queue_as=runtime.to_remember(chosen))
     failed = {name: EXISTS if isinstance(exc, Conflict) else str(exc) for name, exc in refused.items()}
     if not stored:
         kinds = {type(exc) for exc in refused.values()}
         kind = kinds.pop() if len(kinds) == 1 else Invalid
         raise kind("; ".join(f"{name}: {reason}" for name, reason in failed.items()))
-    body = job_body(runtime.start_ingest(kb, files=stored, chosen=runtime.settings.splitting).view())
+    body = job_body(runtime.start_ingest(kb, files=stored, chosen=chosen).view())
     return body | {"failed": failed}
 
 

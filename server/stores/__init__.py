@@ -34,6 +34,7 @@ class VectorStore(Protocol):
     """Ids and unit vectors of one dimension; safe to use from several threads."""
 
     generation: int  # of library.db, up to which this index has followed
+    stamp: int  # that library.db gave this generation
 
     def __init__(self, dimension: int, home: Home) -> None: ...
 
@@ -69,8 +70,12 @@ class VectorStore(Protocol):
         """The `k` nearest as (id, cosine), best first; among `only` when given. Raises Corrupt when its files are found damaged."""
         ...
 
+    def reached(self, generation: int, stamp: int) -> None:
+        """Both at once, for somebody may be saving."""
+        ...
+
     def save(self, folder: Path) -> None:
-        """Write the index and its generation; a kill leaves the old one or the new one. Raises Unavailable, and the old one stays."""
+        """Write the index, its generation and its stamp; a kill leaves the old one or the new one. Raises Unavailable, and the old one stays."""
         ...
 
     def load(self, folder: Path) -> bool:

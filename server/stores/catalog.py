@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import sqlite3
 import time
@@ -27,15 +26,16 @@ from server.stores.rows import (
     reading_row,
     stored_chunk,
     stored_file,
+    vectors_checksum,
 )
 from server.stores.schema import STRAY_CHUNKS, STRAY_WINDOWS, STRAY_WORDS
 from server.stores.search_rows import SearchRows
 from server.stores.words import segment
 from server.types import Chunk, FileState, Passage
 
-_FILES = f"SELECT id, {', '.join(FILE_COLUMNS)} FROM files ORDER BY name"  # noqa: S608 - columns are constants
+_FILES = f"SELECT id, {', '.join(FILE_COLUMNS)} FROM files"  # noqa: S608 - columns are constants
 _ADD_CHUNK = (
-    f"INSERT INTO chunks (id, file_id, ord, metadata, {', '.join(CHUNK_COLUMNS)}) "  # noqa: S608 - columns are constants
+    f"INSERT INTO chunks (id, file_id, ord, vectors_checksum, {', '.join(CHUNK_COLUMNS)}) "  # noqa: S608 - columns are constants
     f"VALUES (?, ?, ?, ?, {', '.join('?' * len(CHUNK_COLUMNS))})"
 )
 _SET_READING = ", ".join(f"{column} = ?" for column in READING_COLUMNS)
@@ -48,8 +48,18 @@ class Catalog(SearchRows, Following):
         """Every file, by name."""
         with self._connection() as db:
             counts = dict(db.execute("SELECT file_id, count(*) FROM chunks GROUP BY file_id"))
-            rows = db.execute(_FILES).fetchall()
+            rows = db.execute(f"{_FILES} ORDER BY name").fetchall()
         return [stored_file(row, counts.get(file_id, 0)) for file_id, *row in rows]
+
+    def rows(self, names: Sequence[str]) -> list[FileRow]:
+        """Those of the named files that have a row, in any order."""
+        found = []
+        with self._connection() as db:
+            for name in names:
+                for file_id, *row in db.execute(f"{_FILES} WHERE name = ?", (name,)):
+                    (count,) = db.execute("SELECT count(*) FROM chunks WHERE file_id = ?", (file_id,)).fetchone()
+                    found.append(stored_file(row, count))
+        return found
 
     def choices(self) -> dict[str, str]:
         """File -> how it was asked to be split (FileRow.splitting), for those that somebody has chosen a way for."""
@@ -64,31 +74,42 @@ class Catalog(SearchRows, Following):
                 "UPDATE files SET state = ?, reason = ?, updated_at = ? WHERE name = ?", [(state, reason, now, n) for n in names]
             )
 
-    def queue(self, names: Sequence[str], splitting: str | None = None) -> None:
+    def queue(self, names: Sequence[str], splitting: str | None = None, *, awaited: str | None = None) -> None:
         """Mark files as queued, adding new ones, and forget what made their rows, so that a run that is killed is gone on with.
 
-        `splitting` is how they are to be split from now on (FileRow.splitting); None leaves that as it is.
+        `splitting` is how they are to be split from now on (FileRow.splitting); None leaves that as it is. `awaited` is the sha256 of
+        what they are about to hold: a run that has read what they held before leaves them queued.
         """
+        if not names:
+            return
         now = time.time()
         with self._write() as db:
             db.executemany(
-                "INSERT INTO files (name, state, splitting, updated_at) VALUES (?1, 'queued', ifnull(?2, ''), ?3) "
+                "INSERT INTO files (name, state, splitting, updated_at, awaited) VALUES (?1, 'queued', ifnull(?2, ''), ?3, ifnull(?4, '')) "
                 "ON CONFLICT (name) DO UPDATE SET state = 'queued', reason = '', recipe = '', splitting = ifnull(?2, splitting), "
-                "updated_at = ?3",
-                [(name, splitting, now) for name in names],
+                "updated_at = ?3, awaited = ifnull(?4, awaited)",
+                [(name, splitting, now, awaited) for name in names],
             )
+
+    def await_nothing(self) -> None:
+        """What the files hold now is to be ingested: uploads that were under way when the program was killed do not come any more."""
+        with self._connection() as db:
+            waiting = db.execute("SELECT 1 FROM files WHERE awaited <> '' LIMIT 1").fetchone()
+        if waiting:
+            with self._write() as db:
+                db.execute("UPDATE files SET awaited = '', state = 'queued' WHERE awaited <> ''")
 
     def replace(
         self, name: str, reading: Reading, chunks: Sequence[Chunk], vectors: Vectors, metadata: dict[str, object] | None = None
     ) -> None:
         """One transaction: the old chunks of the file go, the new ones come, the file is ready. `vectors` has a row a window, in order.
 
-        Nothing happens when the file is not queued any more: it was removed while it was read.
+        Nothing happens when the file is not queued any more: it was removed while it was read. One that was uploaded again while it was
+        read stays queued.
         """
-        notes = json.dumps(metadata or {}, ensure_ascii=False)
         halves = vectors.astype(np.float16)  # rounding costs 2e-7 of cosine, the file is half as long
         with self._write() as db:
-            file_id = _id_of(db, name)
+            file_id = _wanted(db, name, reading.sha256)
             if file_id is None:
                 return
             generation = self._raise_generation(db)
@@ -96,15 +117,14 @@ class Catalog(SearchRows, Following):
             at = 0
             for order, chunk in enumerate(chunks):
                 chunk_id = secrets.randbits(63)
-                db.execute(_ADD_CHUNK, (chunk_id, file_id, order, notes, *chunk_row(chunk)))
+                blobs = [halves[at + i].tobytes() for i in range(len(chunk.windows))]
+                db.execute(_ADD_CHUNK, (chunk_id, file_id, order, vectors_checksum(blobs), *chunk_row(chunk, metadata or {})))
                 db.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (chunk_id, segment(chunk.prefix + chunk.text)))
-                rows = [
-                    (secrets.randbits(63), chunk_id, file_id, *bounds, halves[at + i].tobytes()) for i, bounds in enumerate(chunk.windows)
-                ]
+                rows = [(secrets.randbits(63), chunk_id, file_id, *bounds, blob) for bounds, blob in zip(chunk.windows, blobs, strict=True)]
                 db.executemany("INSERT INTO windows VALUES (?,?,?,?,?,?)", rows)
                 at += len(rows)
             db.execute(
-                f"UPDATE files SET state = 'ready', reason = '', {_SET_READING}, updated_at = ?, generation = ? WHERE id = ?",  # noqa: S608 - columns
+                f"UPDATE files SET state = 'ready', reason = '', awaited = '', {_SET_READING}, updated_at = ?, generation = ? WHERE id = ?",  # noqa: S608 - columns
                 (*reading_row(reading), time.time(), generation, file_id),
             )
 
@@ -114,25 +134,29 @@ class Catalog(SearchRows, Following):
         With `keep_same`, chunks stay that were made from the same bytes.
         """
         with self._write() as db:
-            file_id = _id_of(db, name)
+            file_id = _wanted(db, name, sha256)
             if file_id is None:
                 return
             if keep_same and db.execute("SELECT 1 FROM files WHERE id = ? AND sha256 = ?", (file_id, sha256)).fetchone():
                 values = (reason, recipe, time.time(), file_id)
-                db.execute("UPDATE files SET state = 'failed', reason = ?, recipe = ?, updated_at = ? WHERE id = ?", values)
+                db.execute("UPDATE files SET state = 'failed', reason = ?, awaited = '', recipe = ?, updated_at = ? WHERE id = ?", values)
                 return
             self._empty(db, file_id, self._raise_generation(db))
             nothing = replace(NOTHING_READ, sha256=sha256, recipe=recipe)
             db.execute(
-                f"UPDATE files SET state = 'failed', reason = ?, {_SET_READING}, updated_at = ? WHERE id = ?",  # noqa: S608 - columns
+                f"UPDATE files SET state = 'failed', reason = ?, awaited = '', {_SET_READING}, updated_at = ? WHERE id = ?",  # noqa: S608 - columns
                 (reason, *reading_row(nothing), time.time(), file_id),
             )
 
-    def remove(self, names: Iterable[str]) -> None:
-        """One transaction: the files and all that came from them are gone; unknown names are fine."""
+    def remove(self, names: Iterable[str], *, awaited: bool = False) -> None:
+        """One transaction: the files and all that came from them are gone; unknown names are fine.
+
+        Files that are just being uploaded stay, unless `awaited` ones are to go, too: that a run did not see them means nothing.
+        """
         with self._write() as db:
             generation = self._raise_generation(db)
-            for file_id in [found for name in names if (found := _id_of(db, name)) is not None]:
+            spared = set() if awaited else {row[0] for row in db.execute("SELECT id FROM files WHERE awaited <> ''")}
+            for file_id in [found for name in names if (found := _id_of(db, name)) is not None and found not in spared]:
                 self._empty(db, file_id, generation)
                 db.execute("DELETE FROM files WHERE id = ?", (file_id,))
 
@@ -167,7 +191,18 @@ class Catalog(SearchRows, Following):
 
     def _raise_generation(self, db: sqlite3.Connection) -> int:
         db.execute("INSERT INTO meta VALUES ('generation', 1) ON CONFLICT (key) DO UPDATE SET value = value + 1")
-        return number(db, "generation")
+        generation = number(db, "generation")
+        db.execute("INSERT OR REPLACE INTO history VALUES (?, ?)", (generation, secrets.randbits(62) + 1))
+        return generation
+
+
+def _wanted(db: sqlite3.Connection, name: str, sha256: str) -> int | None:
+    """The id of a file whose bytes have been read; None when it was removed, or when other bytes have been uploaded meanwhile."""
+    row = db.execute("SELECT id, awaited FROM files WHERE name = ?", (name,)).fetchone()
+    if row is None or row[1] in ("", sha256):
+        return int(row[0]) if row else None
+    db.execute("UPDATE files SET state = 'queued' WHERE id = ?", (row[0],))
+    return None
 
 
 def _id_of(db: sqlite3.Connection, name: str) -> int | None:

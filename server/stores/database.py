@@ -17,6 +17,14 @@ from server.stores.where import folded
 
 PATIENCE_S = 30.0  # for another process's transaction
 IDLE_CONNECTIONS = 16
+OF_THE_DISK = {  # SQLite's codes for what says nothing about the file itself
+    sqlite3.SQLITE_FULL: "no space is left on its disk, make room and try again",
+    sqlite3.SQLITE_READONLY: "it, or its folder, does not let us write",
+    sqlite3.SQLITE_PERM: "it, or its folder, does not let us write",
+    sqlite3.SQLITE_CANTOPEN: "its folder does not let us write, or too many files are open",
+    sqlite3.SQLITE_IOERR: "the disk does not do what it is asked, or is full",
+    sqlite3.SQLITE_NOMEM: "there is no memory left",
+}
 
 
 class Database:
@@ -73,12 +81,15 @@ class Database:
         return db
 
     def _translated(self, exc: sqlite3.Error) -> PaperError:
+        if not self.path.parent.exists():
+            return NotFound(f"未找到知识库 {self.path.parent.name}")
+        code = getattr(exc, "sqlite_errorcode", 0)
+        if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return Unavailable(f"{self.path} is being written by another process for more than {PATIENCE_S:g} s; try again")
+        if code & 0xFF in OF_THE_DISK and code not in (sqlite3.SQLITE_IOERR_CORRUPTFS, sqlite3.SQLITE_IOERR_SHORT_READ):
+            return Unavailable(f"{self.path} cannot be used now: {OF_THE_DISK[code & 0xFF]} ({exc}); nothing was lost")
         if not self.path.exists():
             return NotFound(f"未找到知识库 {self.path.parent.name}")
-        if getattr(exc, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return Unavailable(f"{self.path} is being written by another process for more than {PATIENCE_S:g} s; try again")
-        if getattr(exc, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
-            return Unavailable(f"no space left on the disk of {self.path}; nothing was lost, make room and try again")
         return Corrupt(f"{self.path} is damaged ({exc}); `python init_database.py --recreate-vs` builds it again from content/")
 
     @contextlib.contextmanager

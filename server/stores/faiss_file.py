@@ -26,16 +26,16 @@ FORMAT = 2
 _BLOCK = 1 << 20
 
 
-def write(part: Part, folder: Path, generation: int, named: str | None) -> str:
-    """Save the part, and return the name of its file; with `named`, that file holds it already. Raises OSError, and nothing changed."""
+def write(part: Part, folder: Path, at: tuple[int, int], named: str | None) -> str:
+    """Save the part, which has followed to `at` (generation, stamp), and return the name of its file; with `named`, that file holds it already. Raises OSError, and nothing changed."""
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):  # of two processes that save, the other's new file must not be taken for an old one
         if named is not None and (folder / "index.json").is_file() and (old := _facts(folder))["file"] == named:
-            facts = old | {"generation": generation}
+            facts = old | {"generation": at[0], "stamp": at[1]}
         else:
-            name = f"index-{generation}-{uuid.uuid4().hex[:8]}.faiss"
+            name = f"index-{at[0]}-{uuid.uuid4().hex[:8]}.faiss"
             with _in_one_step(folder / name) as file:
-                facts = {"format": FORMAT, "file": name, "generation": generation, **_write_part(part, file)}
+                facts = {"format": FORMAT, "file": name, "generation": at[0], "stamp": at[1], **_write_part(part, file)}
         with _in_one_step(folder / "index.json") as file:
             file.write(json.dumps({"facts": facts, "sha256": _digest_of(facts)}).encode())
         for stale in [*folder.glob("index-*.faiss"), *folder.glob(".index*.writing")]:
@@ -45,15 +45,19 @@ def write(part: Part, folder: Path, generation: int, named: str | None) -> str:
     return str(facts["file"])
 
 
-def read(folder: Path, dimension: int) -> tuple[Part, int, str]:
-    """(the part, mapped and not loaded; its generation; the name of its file).
+def read(folder: Path, dimension: int) -> tuple[Part, tuple[int, int], str]:
+    """(the part, mapped and not loaded; its generation and stamp; the name of its file).
 
     Raises FileNotFoundError when nothing was saved, and ValueError, KeyError, TypeError, OSError or RuntimeError when it is damaged.
     """
     for _ in range(3):  # another process may replace the pair meanwhile
         facts = _facts(folder)
         with contextlib.suppress(FileNotFoundError):
-            return _read_part(folder / Path(facts["file"]).name, facts, dimension), facts["generation"], facts["file"]
+            return (
+                _read_part(folder / Path(facts["file"]).name, facts, dimension),
+                (facts["generation"], facts.get("stamp", 0)),
+                facts["file"],
+            )
     raise ValueError(f"{facts['file']} is missing")
 
 

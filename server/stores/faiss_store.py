@@ -24,7 +24,7 @@ class FaissStore:
     """Searches run beside each other; a change waits for nobody but other changes."""
 
     def __init__(self, dimension: int, home: Home, sizes: Sizes = MEASURED) -> None:
-        self.generation = 0
+        self.generation = self.stamp = 0
         self._dimension = dimension
         self._sizes = sizes
         self._lock = threading.Lock()  # of what follows
@@ -107,17 +107,22 @@ class FaissStore:
             found += part.search(vector, k, allowed if gone else None, everywhere=False)
         return sorted(found, key=lambda pair: -pair[1])[:k]
 
+    def reached(self, generation: int, stamp: int) -> None:
+        """It has followed so far."""
+        with self._lock:
+            self.generation, self.stamp = generation, stamp
+
     def save(self, folder: Path) -> None:
-        """Write the index and its generation; a kill leaves the old pair or the new one. Searches go on meanwhile.
+        """Write the index, its generation and its stamp; a kill leaves the old pair or the new one. Searches go on meanwhile.
 
         Raises Unavailable when the disk is full or does not let us write.
         """
         with self._saving:
             with self._lock:
                 self._merge(0)
-                part, generation, named = self._part, self.generation, self._file
+                part, at, named = self._part, (self.generation, self.stamp), self._file
             try:
-                name = faiss_file.write(part, folder, generation, named)
+                name = faiss_file.write(part, folder, at, named)
                 mapped, _, _ = faiss_file.read(folder, self._dimension)
             except (OSError, ValueError, KeyError, TypeError, RuntimeError) as exc:
                 raise Unavailable(
@@ -131,7 +136,7 @@ class FaissStore:
     def load(self, folder: Path) -> bool:
         """Take over what `save` wrote. False, and nothing changed, when it is absent, torn, or of another dimension."""
         try:
-            part, generation, name = faiss_file.read(folder, self._dimension)
+            part, at, name = faiss_file.read(folder, self._dimension)
         except FileNotFoundError:
             return False
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as exc:
@@ -139,7 +144,7 @@ class FaissStore:
             return False
         with self._lock:
             self._take(part, name)
-            self.generation = generation
+            self.generation, self.stamp = at
         return True
 
     def forget(self) -> None:

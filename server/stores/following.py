@@ -1,6 +1,7 @@
 """library.db for those who follow it: what an index lacks that followed up to some generation.
 
-Every change of chunks raises `generation` by one.
+Every change of chunks raises `generation` by one, and gives it a random stamp. An index that knows the generation and another stamp
+followed another library.db, or this one before a backup of it was put back: its numbers mean nothing here.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Changes:
 
     since: int
     generation: int
+    stamp: int
     removed: list[int]
     added: int
     batches: Iterator[tuple[Ids, Vectors]]
@@ -52,21 +54,28 @@ class Following(Database):
         with self._connection() as db:
             return number(db, "generation")
 
-    @contextlib.contextmanager
-    def changes_since(self, generation: int) -> Iterator[Changes]:
-        """What an index that followed up to `generation` lacks; everything, when what was removed since then is not known any more.
+    def has_had(self, generation: int, stamp: int) -> bool:
+        """Whether an index that followed up to `generation` followed this library.db."""
+        with self._connection() as db:
+            return _stamp(db, generation) == stamp
 
+    @contextlib.contextmanager
+    def changes_since(self, generation: int, stamp: int | None = None) -> Iterator[Changes]:
+        """What an index that followed up to `generation` lacks.
+
+        Everything, when what was removed since then is not known any more, or when that generation has another `stamp` here.
         The batches are read while they are asked for, from one state of the library, in the order of the ids, which are random.
         """
         with self._connection() as db, _snapshot(db):
             now = number(db, "generation")
-            since = generation if generation >= number(db, "pruned") else 0
+            own = generation >= number(db, "pruned") and stamp in (None, _stamp(db, generation))
+            since = generation if own else 0
             removed = [row[0] for row in db.execute("SELECT window_id FROM removed WHERE generation > ?", (since,))] if since else []
             changed = "files f CROSS JOIN windows w ON w.file_id = f.id WHERE f.generation > ?" if since else "windows w WHERE ?1 = 0"
             # CROSS JOIN keeps SQLite from going through two million windows for the few files that changed: 0.5 s
             added = db.execute(f"SELECT count(*) FROM {changed}", (since,)).fetchone()[0]  # noqa: S608 - constants
             query = f"SELECT w.id, w.vector FROM {changed}{'' if since else ' ORDER BY w.id'}"  # noqa: S608 - constants
-            yield Changes(since, now, removed, added, _batches(db, query, since), lambda: _windows(db))
+            yield Changes(since, now, _stamp(db, now), removed, added, _batches(db, query, since), lambda: _windows(db))
 
     def prune(self, generation: int) -> None:
         """Forget what was removed up to `generation`, once that is more than what there is: indexes that are older are built anew."""
@@ -74,6 +83,7 @@ class Following(Database):
             removed = db.execute("SELECT count(*) FROM removed WHERE generation <= ?", (generation,)).fetchone()[0]
             if removed > db.execute("SELECT count(*) FROM windows").fetchone()[0]:
                 db.execute("DELETE FROM removed WHERE generation <= ?", (generation,))
+                db.execute("DELETE FROM history WHERE generation < ?", (generation,))
                 db.execute("INSERT INTO meta VALUES ('pruned', ?1) ON CONFLICT (key) DO UPDATE SET value = max(value, ?1)", (generation,))
 
 
@@ -82,6 +92,11 @@ def _snapshot(db: sqlite3.Connection) -> Iterator[None]:
     db.execute("BEGIN")
     yield
     db.execute("COMMIT")
+
+
+def _stamp(db: sqlite3.Connection, generation: int) -> int:
+    row = db.execute("SELECT stamp FROM history WHERE generation = ?", (generation,)).fetchone()
+    return int(row[0]) if row else 0
 
 
 def _windows(db: sqlite3.Connection) -> int:

@@ -19,7 +19,7 @@ class MemoryStore:
     outgrown = False
 
     def __init__(self, dimension: int, home: Home) -> None:
-        self.generation = 0
+        self.generation = self.stamp = 0
         self._dimension = dimension
         self._rows: dict[int, Vectors] = {}
         self._lock = threading.Lock()
@@ -60,6 +60,11 @@ class MemoryStore:
         scores = matrix @ vector
         best = np.argsort(-scores, kind="stable")[:k]
         return [(ids[i], float(scores[i])) for i in best]
+
+    def reached(self, generation: int, stamp: int) -> None:
+        """It has followed so far."""
+        with self._lock:
+            self.generation, self.stamp = generation, stamp
 
     def save(self, folder: Path) -> None:
         """Nothing to keep: it is rebuilt from rows."""

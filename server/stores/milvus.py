@@ -41,7 +41,7 @@ class MilvusStore:
             raise Invalid(
                 "the vector store milvus needs an address: set stores.milvus_uri to http://host:19530, or to a path that ends in .db"
             )
-        self.generation = 0
+        self.generation = self.stamp = 0
         self._dimension = dimension
         self._home = home
         self._name = f"paperproof_{home.name()}"
@@ -108,9 +108,16 @@ class MilvusStore:
                 found += [(int(hit["id"]), float(hit["distance"])) for hit in answer[0]]
         return sorted(found, key=lambda pair: -pair[1])[:k]
 
+    def reached(self, generation: int, stamp: int) -> None:
+        """It has followed so far."""
+        with self._lock:
+            self.generation, self.stamp = generation, stamp
+
     def save(self, folder: Path) -> None:
         """Write down up to which generation the server followed. Raises Unavailable."""
-        facts = {"collection": self._name, "dimension": self._dimension, "generation": self.generation}
+        with self._lock:
+            at = {"generation": self.generation, "stamp": self.stamp}
+        facts = {"collection": self._name, "dimension": self._dimension, **at}
         temporary = folder / f".milvus.json.{os.getpid()}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -130,7 +137,7 @@ class MilvusStore:
             facts = json.loads((folder / "milvus.json").read_bytes())
             if (facts["collection"], facts["dimension"]) != (self._name, self._dimension):
                 return False
-            self.generation = int(facts["generation"])
+            self.generation, self.stamp = int(facts["generation"]), int(facts.get("stamp", 0))
         except FileNotFoundError:
             return False
         except (OSError, ValueError, KeyError, TypeError) as exc:

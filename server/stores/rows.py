@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import xor
 from typing import Any
 
 import numpy as np
 
+from server.errors import Corrupt
 from server.types import Box, Chunk, FileState, Hidden, Identity, Passage, Span
 
 _SPAN_COLUMNS = 7
@@ -18,11 +21,15 @@ READING_COLUMNS = (  # in the order of `reading_row`
     *("authors", "abstract", "year", "doi", "arxiv_id", "hidden", "ocr_pages"),
 )
 FILE_COLUMNS = ("name", "state", "reason", "updated_at", "splitting", *READING_COLUMNS)
-CHUNK_COLUMNS = ("section", "page", "page_end", "kind", "language", "text", "spans", "section_number", "repeated")
-PASSAGE_COLUMNS = ("c.id", "f.name", "f.title", *(f"c.{column}" for column in CHUNK_COLUMNS), "c.metadata")
+CHUNK_COLUMNS = ("section", "page", "page_end", "kind", "language", "text", "spans", "section_number", "repeated", "metadata", "checksum")
+PASSAGE_COLUMNS = ("c.id", "f.name", "f.title", *(f"c.{column}" for column in CHUNK_COLUMNS))
 CHUNK_OF_FILE = f"SELECT {', '.join(PASSAGE_COLUMNS)} FROM chunks c JOIN files f ON f.id = c.file_id"  # noqa: S608 - columns are constants
 
 UNKNOWN = Identity()
+NOT_AS_WRITTEN = (
+    "a chunk of {file} in the library {kb!r} is not what was written, library.db is damaged; "
+    "python init_database.py --check --kb-name {kb} says what to do"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +88,21 @@ def reading_row(reading: Reading) -> tuple[Any, ...]:
 
 
 def stored_file(row: Sequence[Any], chunks: int) -> FileRow:
-    """A FileRow from FILE_COLUMNS; `chunks` is how many it has."""
+    """A FileRow from FILE_COLUMNS; `chunks` is how many it has. Raises Corrupt when it is none."""
+    try:
+        return _file(row, chunks)
+    except (ValueError, TypeError, KeyError) as exc:
+        raise Corrupt(f"the row of the file {row[0]!r} in library.db is damaged ({exc}); restore it, or use --recreate-vs") from exc
+
+
+def _file(row: Sequence[Any], chunks: int) -> FileRow:
     name, state, reason, updated_at, splitting, title, language, pages, size, sha256, recipe, warnings, *rest = row
     authors, abstract, year, doi, arxiv_id, hidden, ocr_pages = rest
     return FileRow(
-        *(name, state, reason, updated_at, splitting, chunks, title, language, pages, size, sha256, recipe, tuple(json.loads(warnings))),
-        identity=Identity(tuple(json.loads(authors)), abstract, year, doi, arxiv_id),
-        hidden=tuple(Hidden(h["text"], h["reason"], Box(h["page"], *h["box"])) for h in json.loads(hidden)),
-        ocr_pages=tuple(json.loads(ocr_pages)),
+        *(name, state, reason, updated_at, splitting, chunks, title, language, pages, size, sha256, recipe, _items(warnings)),
+        identity=Identity(_items(authors), abstract, year, doi, arxiv_id),
+        hidden=tuple(Hidden(h["text"], h["reason"], Box(h["page"], *h["box"])) for h in _items(hidden)),
+        ocr_pages=_items(ocr_pages),
     )
 
 
@@ -108,17 +122,41 @@ def unpacked_spans(blob: bytes) -> tuple[Span, ...]:
     return tuple(Span(start, end, page, x0 / 10, y0 / 10, x1 / 10, y1 / 10) for start, end, page, x0, y0, x1, y1 in table)
 
 
-def chunk_row(chunk: Chunk) -> tuple[Any, ...]:
-    """A Chunk as CHUNK_COLUMNS hold it."""
-    return (
+def chunk_row(chunk: Chunk, notes: dict[str, object]) -> tuple[Any, ...]:
+    """A Chunk as CHUNK_COLUMNS hold it; `notes` are its metadata."""
+    row = (
         *(_json(chunk.section), chunk.page, chunk.page_end, chunk.kind, chunk.language, chunk.text, packed_spans(chunk.spans)),
-        *(chunk.section_number, chunk.repeated),
+        *(chunk.section_number, chunk.repeated, _json(notes)),
     )
+    return (*row, checksum(row))
+
+
+def checksum(row: Sequence[Any]) -> int:
+    """CRC-32 of a chunk's values: SQLite does not notice a bit that turned in a text, and a quote of it would be proved."""
+    section, page, page_end, kind, language, text, spans, section_number, repeated, metadata = row
+    small = f"{section}\n{page} {page_end} {kind} {language} {section_number} {repeated}\n{metadata}"
+    return zlib.crc32(small.encode(), zlib.crc32(spans, zlib.crc32(text.encode())))
+
+
+def vectors_checksum(blobs: Iterable[bytes]) -> int:
+    """One number for the vectors of a chunk, in any order."""
+    return reduce(xor, map(zlib.crc32, blobs), 0)
 
 
 def stored_chunk(kb: str, row: Sequence[Any]) -> Passage:
-    """A Passage with scores 0 from PASSAGE_COLUMNS."""
-    chunk_id, file, title, section, page, page_end, kind, language, text, spans, section_number, repeated, metadata = row
+    """A Passage with scores 0 from PASSAGE_COLUMNS. Raises Corrupt when it is not what was written."""
+    file, *_, known = row[1:]
+    try:
+        if known is None or checksum(row[3:-1]) == known:
+            return _chunk(kb, row)
+    except (ValueError, TypeError, AttributeError, zlib.error) as exc:  # of other types, or without a checksum
+        raise Corrupt(NOT_AS_WRITTEN.format(file=file, kb=kb)) from exc
+    raise Corrupt(NOT_AS_WRITTEN.format(file=file, kb=kb))
+
+
+def _chunk(kb: str, row: Sequence[Any]) -> Passage:
+    chunk_id, file, title, *values, _ = row
+    section, page, page_end, kind, language, text, spans, section_number, repeated, metadata = values
     return Passage(
         chunk_id=chunk_id,
         kb=kb,
@@ -141,3 +179,7 @@ def stored_chunk(kb: str, row: Sequence[Any]) -> Passage:
 
 def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
+
+
+def _items(text: str) -> tuple[Any, ...]:
+    return tuple(json.loads(text)) if text != "[]" else ()  # most are empty, and a library has thousands of files

@@ -7,7 +7,7 @@ import time
 
 from server.errors import Corrupt
 
-SCHEMA = 2
+SCHEMA = 3
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS files (
@@ -17,12 +17,12 @@ CREATE TABLE IF NOT EXISTS files (
   warnings TEXT NOT NULL DEFAULT '[]', updated_at REAL NOT NULL, generation INTEGER NOT NULL DEFAULT 0,
   authors TEXT NOT NULL DEFAULT '[]', abstract TEXT NOT NULL DEFAULT '', year INTEGER, doi TEXT NOT NULL DEFAULT '',
   arxiv_id TEXT NOT NULL DEFAULT '', hidden TEXT NOT NULL DEFAULT '[]', ocr_pages TEXT NOT NULL DEFAULT '[]',
-  splitting TEXT NOT NULL DEFAULT '');
+  splitting TEXT NOT NULL DEFAULT '', awaited TEXT NOT NULL DEFAULT '');
 CREATE TABLE IF NOT EXISTS chunks (
   id INTEGER PRIMARY KEY, file_id INTEGER NOT NULL REFERENCES files ON DELETE CASCADE, ord INTEGER NOT NULL, section TEXT NOT NULL,
   page INTEGER NOT NULL, page_end INTEGER NOT NULL, kind TEXT NOT NULL, language TEXT NOT NULL, text TEXT NOT NULL,
   spans BLOB NOT NULL, metadata TEXT NOT NULL DEFAULT '{}', section_number INTEGER NOT NULL DEFAULT 0,
-  repeated INTEGER NOT NULL DEFAULT 0);
+  repeated INTEGER NOT NULL DEFAULT 0, checksum INTEGER, vectors_checksum INTEGER);
 CREATE INDEX IF NOT EXISTS chunks_of_file ON chunks (file_id, ord);
 CREATE TABLE IF NOT EXISTS windows (
   id INTEGER PRIMARY KEY, chunk_id INTEGER NOT NULL REFERENCES chunks ON DELETE CASCADE,
@@ -31,6 +31,7 @@ CREATE INDEX IF NOT EXISTS windows_of_chunk ON windows (chunk_id);
 CREATE INDEX IF NOT EXISTS windows_of_file ON windows (file_id);
 CREATE TABLE IF NOT EXISTS removed (window_id INTEGER NOT NULL, generation INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS removed_since ON removed (generation);
+CREATE TABLE IF NOT EXISTS history (generation INTEGER PRIMARY KEY, stamp INTEGER NOT NULL);
 CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (text, tokenize = 'porter unicode61 remove_diacritics 2');
 """
 # Conditions for rows that belong to nothing: no transaction of this program leaves any.
@@ -56,6 +57,14 @@ _FROM_1 = (
     ) AS numbered WHERE numbered.id = chunks.id
     """,
 )
+_FROM_2 = (
+    "ALTER TABLE files ADD COLUMN awaited TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE chunks ADD COLUMN checksum INTEGER",  # NULL, here and below: not known, until the file is read again
+    "ALTER TABLE chunks ADD COLUMN vectors_checksum INTEGER",
+    "CREATE TABLE history (generation INTEGER PRIMARY KEY, stamp INTEGER NOT NULL)",
+    "INSERT INTO history SELECT value, abs(random() >> 2) + 1 FROM meta WHERE key = 'generation'",
+)
+_STEPS = {1: _FROM_1, 2: _FROM_2}
 
 
 def bring_up_to_date(db: sqlite3.Connection, path: str, patience_s: float) -> None:
@@ -66,12 +75,12 @@ def bring_up_to_date(db: sqlite3.Connection, path: str, patience_s: float) -> No
     if _version(db) == 0:
         _write_ahead(db, patience_s)
         db.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
-    if _version(db) == 1:
+    if _version(db) in _STEPS:
         db.execute("BEGIN IMMEDIATE")  # an exception closes the connection, which rolls back
-        if _version(db) == 1:  # no other process was faster
-            for statement in _FROM_1:
+        while (version := _version(db)) in _STEPS:  # and no other process was faster
+            for statement in _STEPS[version]:
                 db.execute(statement)
-            db.execute("PRAGMA user_version = 2")
+            db.execute(f"PRAGMA user_version = {version + 1}")
         db.execute("COMMIT")
     if _version(db) != SCHEMA:
         raise Corrupt(f"{path} was written by another version (schema {_version(db)}, known is {SCHEMA}); rebuild it with --recreate-vs")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 
-from server.errors import NotFound
+from server.errors import Corrupt, NotFound
 from server.stores import Ids, Vectors
 from server.stores.database import Database, marks, unpacked
-from server.stores.rows import CHUNK_OF_FILE, stored_chunk
+from server.stores.rows import CHUNK_OF_FILE, stored_chunk, vectors_checksum
 from server.stores.where import EVERYWHERE, Where
 from server.stores.words import match_expression
 from server.types import Passage
@@ -57,10 +58,20 @@ class SearchRows(Database):
             return np.array([row[0] for row in db.execute(query, values)], np.int64)
 
     def vectors_of_chunks(self, chunks: Sequence[int]) -> tuple[list[int], Vectors]:
-        """The chunk id of each window of `chunks`, and the windows' vectors (n, dim)."""
-        query = f"SELECT chunk_id, vector FROM windows WHERE chunk_id IN ({marks(chunks)})"  # noqa: S608 - only marks
+        """The chunk id of each window of `chunks`, and the windows' vectors (n, dim). Raises Corrupt when they are not what was written."""
+        query = (
+            "SELECT w.chunk_id, w.vector, c.vectors_checksum FROM windows w JOIN chunks c ON c.id = w.chunk_id "
+            f"WHERE w.chunk_id IN ({marks(chunks)}) ORDER BY w.chunk_id"
+        )
         with self._connection() as db:
             rows = db.execute(query, list(chunks)).fetchall()
+        for _, windows in itertools.groupby(rows, key=lambda row: row[0]):
+            some = list(windows)
+            if some[0][2] not in (None, vectors_checksum(blob for _, blob, _ in some)):
+                raise Corrupt(
+                    f"vectors in {self.path} are not what was written, it is damaged; "
+                    f"python init_database.py --check --kb-name {self.path.parent.name} says what to do"
+                )
         return [row[0] for row in rows], unpacked([row[1] for row in rows])
 
     def vectors_of_windows(self, windows: Sequence[int]) -> tuple[list[int], Vectors]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from server.errors import Corrupt
 from server.stores import Ids
+from server.stores.rows import CHUNK_COLUMNS, checksum, vectors_checksum
 from server.stores.schema import STRAY_CHUNKS, STRAY_WINDOWS, STRAY_WORDS
 
 PATIENCE_S = 30.0  # for another process's transaction
@@ -31,6 +32,7 @@ class Soundness:
     without_windows: dict[str, int]
     without_words: dict[str, int]
     bad_vectors: dict[str, int]  # of another dimension, zero, or not numbers
+    altered: dict[str, int]  # chunks whose text or vectors are not what was written
     strays: dict[str, int]  # "chunks of no file" …: how many
     ahead: tuple[str, ...]  # files that changed after the library's last change, as their rows say
 
@@ -50,6 +52,7 @@ def examine(path: Path, dimension: int) -> Soundness:
                 without_windows=dict(db.execute(_WITHOUT.format("SELECT chunk_id FROM windows"))),
                 without_words=dict(db.execute(_WITHOUT.format("SELECT rowid FROM words"))),
                 bad_vectors=_bad_vectors(db, dimension),
+                altered=_altered(db),
                 strays=_strays(db),
                 ahead=tuple(row[0] for row in ahead),
             )
@@ -92,3 +95,17 @@ def _bad_vectors(db: sqlite3.Connection, dimension: int) -> dict[str, int]:
         good = np.isfinite(lengths) & (lengths > 0)
         bad.update(name for (name, _), fine in zip(batch, good, strict=True) if not fine)
     return dict(sorted(bad.items()))
+
+
+def _altered(db: sqlite3.Connection) -> dict[str, int]:
+    altered: Counter[str] = Counter()
+    columns = ", ".join(f"c.{column}" for column in CHUNK_COLUMNS)
+    vectors = "SELECT vector FROM windows WHERE chunk_id = ?"
+    query = f"SELECT f.name, c.id, c.vectors_checksum, {columns} FROM chunks c JOIN files f ON f.id = c.file_id"  # noqa: S608 - constants
+    for name, chunk, known, *row in db.execute(query):
+        try:
+            same = row[-1] in (None, checksum(row[:-1])) and known in (None, vectors_checksum(v for (v,) in db.execute(vectors, (chunk,))))
+        except (TypeError, AttributeError):  # a value of another type
+            same = False
+        altered.update([name] * (not same))
+    return dict(sorted(altered.items()))

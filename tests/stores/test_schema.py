@@ -133,7 +133,7 @@ def test_a_migration_that_is_interrupted_leaves_the_old_library(old: Path):
         "        for at, statement in enumerate(super().__iter__()):\n"
         "            if at == 5: os.kill(os.getpid(), signal.SIGKILL)\n"
         "            yield statement\n"
-        "schema._FROM_1 = Statements(schema._FROM_1)\n"
+        "schema._STEPS[1] = Statements(schema._STEPS[1])\n"
         "catalog.Catalog(Path(sys.argv[1]))\n"
     )
     ended = subprocess.run([sys.executable, "-c", script, str(old)], cwd=ROOT, timeout=60, check=False)
