@@ -153,7 +153,7 @@ class Embedding(_Block):
     batch_tokens: int = Field(
         0, ge=0, le=1 << 20, description="Tokens in one forward pass, padding counted; 0: 1024 on a CPU, 16384 on a GPU."
     )
-    threads: int = Field(0, ge=0, le=256, description="CPU threads for embedding; 0: all cores but one.")
+    threads: int = Field(0, ge=0, le=256, description="CPU threads for embedding; 0: all cores.")
 
 
 class Readers(_Block):

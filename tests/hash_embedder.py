@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from server.embedding import Batching
 from server.embedding.families import Usage
 
 DIMENSION = 32
@@ -22,6 +23,7 @@ class HashEmbedder:
     max_tokens = 512
     device = "cpu"
     dtype = "float32"
+    batching = Batching(tokens=1024, texts=1 << 30, side_by_side=2)
     usage = Usage("", "", "words", "a test", "")
 
     def __init__(self, name: str = "hash") -> None:
@@ -45,3 +47,7 @@ class HashEmbedder:
     def count_tokens(self, text: str) -> int:
         """Words and Chinese characters."""
         return len(_WORD.findall(text))
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """As `count_tokens`."""
+        return [self.count_tokens(text) for text in texts]

@@ -76,7 +76,7 @@ def test_a_file_that_was_too_slow_keeps_its_chunks_while_it_is_the_same(
 ):
     (kb.content / "a.txt").write_text("Apples grow on trees in the garden behind the house.", encoding="utf-8")
     ingest(kb, hashing, SPLITTING)
-    monkeypatch.setattr("server.ingestion.ReaderProcess", Slow)
+    monkeypatch.setattr("server.ingestion.reading.ReaderProcess", Slow)
     assert "longer than 1 s" in ingest(kb, hashing, SPLITTING, force=True, readers=Readers(timeout_s=1)).failed["a.txt"]
     assert kb.catalog.counts() == (0, 1, 1)  # not ready, but still found
     assert ingest(kb, hashing, SPLITTING, readers=Readers(timeout_s=1)).unchanged == 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +22,19 @@ from server.embedding.families import Usage
 
 log = logging.getLogger(__name__)
 Vectors = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """How much a model is best given at once, by somebody with much to embed.
+
+    A call of `embed_documents` holds `texts` texts at most and is filled by `tokens`, longest text times number of texts; so many calls
+    `side_by_side` are of use.
+    """
+
+    tokens: int
+    texts: int
+    side_by_side: int
 
 
 class Embedder(Protocol):
@@ -39,6 +53,9 @@ class Embedder(Protocol):
     @property
     def dtype(self) -> str: ...
 
+    @property
+    def batching(self) -> Batching: ...
+
     def embed_documents(self, texts: Sequence[str], done: Callable[[int], None] = ...) -> Vectors:
         """(n, dim) float32, unit length; `done` is told how many texts each batch finished, and may raise to stop."""
         ...
@@ -49,6 +66,10 @@ class Embedder(Protocol):
 
     def count_tokens(self, text: str) -> int:
         """Tokens of the text as this model sees it, without prefix and special tokens; of an endpoint's model an estimate."""
+        ...
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each passage as this model gets it: with prefix and special tokens, cut at its longest input."""
         ...
 
 

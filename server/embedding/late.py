@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.settings import Embedding as EmbeddingSettings
-from server.embedding import Embedder, Vectors
+from server.embedding import Batching, Embedder, Vectors
 from server.embedding.families import Folder, Usage, names_of, usage_of
 from server.errors import Invalid
 
@@ -58,6 +58,11 @@ class LateEmbedder:
         """Of the loaded model."""
         return self._model().dtype
 
+    @property
+    def batching(self) -> Batching:
+        """Of the loaded model."""
+        return self._model().batching
+
     def embed_documents(self, texts: Sequence[str], done: Callable[[int], None] = lambda finished: None) -> Vectors:
         """(n, dim) float32, unit length."""
         return self._model().embed_documents(texts, done)
@@ -69,6 +74,10 @@ class LateEmbedder:
     def count_tokens(self, text: str) -> int:
         """Tokens of the text as this model sees it."""
         return self._model().count_tokens(text)
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each passage as this model gets it."""
+        return self._model().lengths(texts)
 
     def _model(self) -> Embedder:
         with self._loading:

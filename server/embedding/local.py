@@ -11,13 +11,14 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from configs.settings import Embedding as EmbeddingSettings
-from server.embedding import Vectors
+from server.embedding import Batching, Vectors
 from server.embedding.batches import batches
 from server.embedding.families import Folder, family_of, names_of, usage_of
 from server.embedding.questions import QuestionCache
@@ -25,6 +26,7 @@ from server.errors import Invalid, Unavailable
 
 log = logging.getLogger(__name__)
 BATCH_TOKENS_CPU = 1024  # benchmarks/results/embedding.md
+MOST_PASSES = 8  # side by side, of one thread each; their Python takes 2 % of one core a pass, for which they wait for each other
 BATCH_TOKENS_GPU = 16384  # so many keep a GPU busy; BERT-base then needs under 1 GB
 OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "mpnet")  # types whose first two positions are never used
 
@@ -40,8 +42,11 @@ class SentenceTransformerEmbedder:
         transformers.utils.logging.disable_progress_bar()
         self.name = name
         self.device = _device(settings.device)
+        passes = 1
         if self.device == "cpu":
-            torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 2) - 1))
+            threads = settings.threads or os.cpu_count() or 1
+            passes = min(threads, MOST_PASSES)
+            torch.set_num_threads(threads // passes)
         dtype = _dtype(settings.dtype, self.device)
         self.dtype = str(dtype).removeprefix("torch.")
         names = names_of(name, folder)
@@ -58,17 +63,35 @@ class SentenceTransformerEmbedder:
         self.usage = usage_of(names, said, settings.query_prefix, settings.passage_prefix)
         self.max_tokens = longest_input(self._model, settings.max_tokens)
         self._model.max_seq_length = self.max_tokens
-        self._budget = settings.batch_tokens or (BATCH_TOKENS_CPU if self.device == "cpu" else BATCH_TOKENS_GPU)
+        budget = settings.batch_tokens or (BATCH_TOKENS_CPU if self.device == "cpu" else BATCH_TOKENS_GPU)
+        self.batching = Batching(budget, 1 << 30, passes)
         self._tokenizing = threading.Lock()  # a fast tokenizer that two threads use at once raises "Already borrowed"
         self._questions = QuestionCache()
         self.dimension = int(self._forward(["probe"], "").shape[1])
 
     def embed_documents(self, texts: Sequence[str], done: Callable[[int], None] = lambda finished: None) -> Vectors:
-        """(n, dim) float32, unit length; sorted by tokens over the whole call, so that batches carry little padding."""
+        """(n, dim) float32, unit length; sorted by tokens over the whole call, so that batches carry little padding.
+
+        On a CPU several passes run side by side, of one thread each.
+        """
         vectors = np.zeros((len(texts), self.dimension), np.float32)
-        for batch in batches(self._lengths(texts), self._budget):
+        left = list(batches(self.lengths(texts), self.batching.tokens))
+
+        def embed(batch: list[int]) -> int:
             vectors[batch] = self._forward([texts[i] for i in batch], self.usage.passage)
-            done(len(batch))
+            return len(batch)
+
+        if min(len(left), self.batching.side_by_side) < 2:
+            for batch in left:
+                done(embed(batch))
+            return vectors
+        with ThreadPoolExecutor(self.batching.side_by_side, thread_name_prefix="embed") as passes:
+            try:
+                for count in passes.map(embed, left):
+                    done(count)
+            except BaseException:
+                passes.shutdown(cancel_futures=True)  # what has not begun
+                raise
         return vectors
 
     def embed_query(self, text: str) -> Vectors:
@@ -80,8 +103,8 @@ class SentenceTransformerEmbedder:
         with self._tokenizing:
             return len(self._model.tokenizer(text, add_special_tokens=False, truncation=False, verbose=False)["input_ids"])
 
-    def _lengths(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text as the model gets it: with prefix and special tokens, cut at the longest input."""
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each passage as the model gets it: with prefix and special tokens, cut at the longest input."""
         if not texts:
             return []
         with self._tokenizing:

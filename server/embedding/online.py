@@ -16,7 +16,7 @@ import numpy as np
 
 from configs.settings import Embedding as EmbeddingSettings
 from configs.settings import Endpoint
-from server.embedding import Vectors
+from server.embedding import Batching, Vectors
 from server.embedding.batches import batches
 from server.embedding.estimates import cut, estimated_tokens
 from server.embedding.families import Folder, family_of, usage_of
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 TEXTS_A_REQUEST = 64  # at first; services allow 10 to 2,048, and a refusal halves it
+REQUESTS_SIDE_BY_SIDE = 4  # a request is mostly waiting; more soon meets the limits of small accounts
 TOKENS_A_REQUEST = 100_000  # OpenAI allows 300,000
 UNKNOWN_LIMIT = 512  # tokens of one text, of a model that no family knows
 SHORTEST = 200  # characters; a text this short is not refused for its length
@@ -85,6 +86,15 @@ class OnlineEmbedder:
     def count_tokens(self, text: str) -> int:
         """An estimate: the endpoint's tokenizer is not here."""
         return estimated_tokens(text)
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Estimates, with the prefix."""
+        return [min(estimated_tokens(self.usage.passage + text), self.max_tokens) for text in texts]
+
+    @property
+    def batching(self) -> Batching:
+        """A request's, as far as the endpoint has taken it."""
+        return Batching(TOKENS_A_REQUEST, self._most, REQUESTS_SIDE_BY_SIDE)
 
     def _question(self, text: str) -> Vectors:
         with self._poster.client() as http:
