@@ -124,12 +124,15 @@ def _searches(loaded: Loaded, embedder: Embedder, settings: Retrieval, reranker:
         chunk_of = kb.catalog.chunks_of_windows([window for window, _ in near])
         return list(dict.fromkeys(name_of[chunk_of[window]] for window, _ in near))[:DEEP]
 
-    def rrf(question: str, doc: str) -> Ranking:
-        scores: dict[str, float] = {}
-        for ranking in (words(question, doc), windows(question, doc)):
-            for rank, item in enumerate(ranking, 1):
-                scores[item] = scores.get(item, 0.0) + 1 / (RRF_K + rank)
-        return sorted(scores, key=lambda item: -scores[item])
+    def rrf(*halves: Search) -> Search:
+        def search(question: str, doc: str) -> Ranking:
+            scores: dict[str, float] = {}
+            for half in halves:
+                for rank, item in enumerate(half(question, doc), 1):
+                    scores[item] = scores.get(item, 0.0) + 1 / (RRF_K + rank)
+            return sorted(scores, key=lambda item: -scores[item])
+
+        return search
 
     def fused(reranker: Reranker | None = None, **changes: Any) -> Search:
         chosen = settings.model_copy(update=changes)
@@ -144,7 +147,8 @@ def _searches(loaded: Loaded, embedder: Embedder, settings: Retrieval, reranker:
         "words (BM25)": words,
         "dense, one vector a chunk": whole,
         "dense, best window": windows,
-        f"RRF, k = {RRF_K}, words and windows": rrf,
+        f"RRF, k = {RRF_K}, words and one vector a chunk": rrf(words, whole),
+        f"RRF, k = {RRF_K}, words and windows": rrf(words, windows),
         f"fused, as delivered (weight {settings.dense_weight:g})": fused(),
         **({f"+ {reranker.name}": fused(reranker)} if reranker else {}),
         "fused, MMR 0.7": fused(mmr_lambda=0.7),
