@@ -255,7 +255,9 @@ def _rows(world: World) -> Iterator[dict[str, Any]]:
                 "WHERE f.name = ? ORDER BY c.ord, w.start"
             )
             windows = db.execute(query, (row.name,)).fetchall()
-        vectors = np.array([np.frombuffer(blob, np.float16) for _, _, blob in windows], np.float32).reshape(len(windows), kb.facts.dimension)
+        vectors = np.array([np.frombuffer(blob, np.float16) for _, _, blob in windows], np.float32).reshape(
+            len(windows), kb.facts.dimension
+        )
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         state = (row.state, row.reason, row.title, row.language, row.pages, row.bytes, row.sha256, row.recipe, row.identity, row.hidden)
         chunks = [(p.text, p.section, p.page, p.page_end, p.kind, p.language, p.spans, p.section_number, p.repeated) for p in passages]

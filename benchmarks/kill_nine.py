@@ -40,8 +40,13 @@ SAMPLES = ROOT / "knowledge_base" / "samples" / "content"
 KILLS_A_ROUND = 5
 SERVED_S = 2.0  # how long a server takes uploads, when it is not killed before
 STAY_S = {  # a kill that aims at a phase comes so long after its beginning at most
-    **{"comparing": 0.001, "reading": 0.03, "embedding": 0.01, "writing": 0.002},
-    **{"saving index": 0.01, "uploading": 0.01, "deleting": 0.005},
+    "comparing": 0.001,
+    "reading": 0.03,
+    "embedding": 0.01,
+    "writing": 0.002,
+    "saving index": 0.01,
+    "uploading": 0.01,
+    "deleting": 0.005,
 }
 AIMED = 0.7  # share of the kills that aim at a phase; the others come at any moment
 ENTRIES = {"comparing": (1, 2, 5, 10, 20), "saving index": (1, 1, 1, 2), "embedding": (1, 1, 2, 3)}  # it begins so often before the kill

@@ -128,7 +128,11 @@ def _index(kb: KnowledgeBase, sound: Soundness) -> Iterator[Finding]:
     saved = kb.saved_generation()
     again = command("--increment", kb.name)
     if saved is None and len(sound.windows) and kb.facts.store in SAVING_STORES:
-        yield Finding("saved index", f"the index in {kb.vectors_folder} is absent, damaged, or that of another library.db: every start builds it anew", again)
+        yield Finding(
+            "saved index",
+            f"the index in {kb.vectors_folder} is absent, damaged, or that of another library.db: every start builds it anew",
+            again,
+        )
     if saved is not None and saved > sound.generation:
         what = f"the saved index has followed to change {saved}, library.db is at {sound.generation}: it belongs to another library.db"
         yield Finding("generation", what, f"delete the folder {kb.vectors_folder}, then {again}")

@@ -20,7 +20,16 @@ from server.shelf import Shelf
 from server.stores.catalog import Catalog
 from server.stores.foreign import chatchat_libraries, copy_database, kind_of, model_of
 
-GRAVE = ("damaged", "windows", "words", "vectors", "altered", "strays", "generation", "index")  # a library with one of these is not taken over
+GRAVE = (
+    "damaged",
+    "windows",
+    "words",
+    "vectors",
+    "altered",
+    "strays",
+    "generation",
+    "index",
+)  # a library with one of these is not taken over
 LEFT_OVER_S = 24 * 3600.0  # no copy lasts that long
 FROM_CHATCHAT = (
     "from Langchain-Chatchat: its name, its description and its files are taken over. Its vectors, chunks, summaries, splitting, "

@@ -7,7 +7,7 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from configs.settings import ROOT, Settings, Splitting
 from server import embedding, weights
 from server.embedding import Embedder
 from server.errors import BackendFailed, Conflict, Invalid, NotFound, PaperError, StillLoading, Unavailable
-from server.gathering import Gathering
+from server.gathering import Gathering, Tell
 from server.ingestion import Progress, ingest, unfinished
 from server.jobs import Job, JobBoard
 from server.knowledge_base import KnowledgeBase
@@ -183,7 +183,7 @@ class Runtime:
             if files is None:
                 return run(tell=job.tell, cancel=job.cancelled, chosen=chosen)
 
-            def together(files: Sequence[str], chosen: Splitting | None, tell: Callable[[Progress], None], cancel: threading.Event) -> Progress:
+            def together(files: Sequence[str], chosen: Splitting | None, tell: Tell, cancel: threading.Event) -> Progress:
                 return run(files=files, chosen=chosen, tell=tell, cancel=cancel)
 
             def forget(files: Sequence[str]) -> None:

@@ -108,9 +108,7 @@ def upload(
     runtime = runtime_of(request)
     library = runtime.shelf.open(kb)
     chosen = runtime.settings.splitting
-    stored, refused = store_uploads(
-        runtime, library, files, override=override, password=password, queue_as=runtime.to_remember(chosen)
-    )
+    stored, refused = store_uploads(runtime, library, files, override=override, password=password, queue_as=runtime.to_remember(chosen))
     failed = {name: EXISTS if isinstance(exc, Conflict) else str(exc) for name, exc in refused.items()}
     if not stored:
         kinds = {type(exc) for exc in refused.values()}

@@ -120,9 +120,7 @@ class Catalog(SearchRows, Following):
                 blobs = [halves[at + i].tobytes() for i in range(len(chunk.windows))]
                 db.execute(_ADD_CHUNK, (chunk_id, file_id, order, vectors_checksum(blobs), *chunk_row(chunk, metadata or {})))
                 db.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (chunk_id, segment(chunk.prefix + chunk.text)))
-                rows = [
-                    (secrets.randbits(63), chunk_id, file_id, *bounds, blob) for bounds, blob in zip(chunk.windows, blobs, strict=True)
-                ]
+                rows = [(secrets.randbits(63), chunk_id, file_id, *bounds, blob) for bounds, blob in zip(chunk.windows, blobs, strict=True)]
                 db.executemany("INSERT INTO windows VALUES (?,?,?,?,?,?)", rows)
                 at += len(rows)
             db.execute(

@@ -98,6 +98,14 @@ class Database:
             db.execute("COMMIT")
 
 
+@contextlib.contextmanager
+def snapshot(db: sqlite3.Connection) -> Iterator[None]:
+    """What is read inside is of one state, whatever others write meanwhile."""
+    db.execute("BEGIN")
+    yield  # an exception closes the connection, which rolls back
+    db.execute("COMMIT")
+
+
 def number(db: sqlite3.Connection, key: str) -> int:
     row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     return int(row[0]) if row else 0

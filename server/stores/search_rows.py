@@ -9,7 +9,7 @@ import numpy as np
 
 from server.errors import Corrupt, NotFound
 from server.stores import Ids, Vectors
-from server.stores.database import Database, marks, unpacked
+from server.stores.database import Database, marks, snapshot, unpacked
 from server.stores.rows import CHUNK_OF_FILE, stored_chunk, vectors_checksum
 from server.stores.words import match_expression
 from server.types import Passage
@@ -38,8 +38,8 @@ class SearchRows(Database):
             return dict(db.execute(query + " ORDER BY score DESC LIMIT ?", [*values, k]).fetchall())
 
     def document_frequencies(self, terms: Sequence[str]) -> tuple[int, list[int]]:
-        """How many chunks there are, and how many hold each term."""
-        with self._connection() as db:
+        """How many chunks there are, and how many hold each term: never more than there are, though somebody writes meanwhile."""
+        with self._connection() as db, snapshot(db):
             total = db.execute("SELECT count(*) FROM chunks").fetchone()[0]
             counts = [
                 db.execute("SELECT count(*) FROM words WHERE words MATCH ?", (match_expression([term]),)).fetchone()[0] for term in terms
@@ -58,11 +58,9 @@ class SearchRows(Database):
             return np.array([row[0] for row in db.execute(query, list(files))], np.int64)
 
     def vectors_of_chunks(self, chunks: Sequence[int]) -> tuple[list[int], Vectors]:
-        """The chunk id of each window of `chunks`, and the windows' vectors (n, dim). Raises Corrupt when they are not what was written."""
-        query = (
-            "SELECT w.chunk_id, w.vector, c.vectors_checksum FROM windows w JOIN chunks c ON c.id = w.chunk_id "
-            f"WHERE w.chunk_id IN ({marks(chunks)}) ORDER BY w.chunk_id"  # noqa: S608 - only marks
-        )
+        """The chunk id of each window of `chunks`, and the windows' vectors (n, dim). Raises Corrupt when they are altered."""
+        query = "SELECT w.chunk_id, w.vector, c.vectors_checksum FROM windows w JOIN chunks c ON c.id = w.chunk_id"
+        query += f" WHERE w.chunk_id IN ({marks(chunks)}) ORDER BY w.chunk_id"
         with self._connection() as db:
             rows = db.execute(query, list(chunks)).fetchall()
         for _, windows in itertools.groupby(rows, key=lambda row: row[0]):
