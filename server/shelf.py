@@ -123,8 +123,6 @@ class Shelf:
             if not (self._valid(name) and (self.root / name / "content").is_dir()):
                 raise NotFound(f"未找到知识库 {name}")
             old = self._facts_or_none(name)
-            self._forget_index(name)
-            self._forget(name)
             store, info = (old.store, old.info) if old else ("faiss", "")
             facts = Facts(embedding, dimension, store, info, passages=passages)
             return self._make(name, facts, keep_choices=keep_choices)
@@ -155,18 +153,30 @@ class Shelf:
         """
         folder = self.root / name
         (folder / "content").mkdir(parents=True, exist_ok=True)
-        for stale in folder.glob(f"{NEXT_DATABASE}*"):
-            stale.unlink()
-        fresh = Catalog(folder / NEXT_DATABASE)
+        self._remove_next(folder)
         try:
-            for file, splitting in (_choices(folder / "library.db") if keep_choices else {}).items():
-                fresh.queue([file], splitting)
-        finally:
-            fresh.close()
-        write_facts(folder, facts, NEXT_FACTS)
+            fresh = Catalog(folder / NEXT_DATABASE)
+            try:
+                for file, splitting in (_choices(folder / "library.db") if keep_choices else {}).items():
+                    fresh.queue([file], splitting)
+            finally:
+                fresh.close()
+            write_facts(folder, facts, NEXT_FACTS)
+        except PaperError:
+            self._remove_next(folder)
+            raise
+        if (folder / "kb.json").exists():
+            self._forget_index(name)
+        self._forget(name)
         (folder / "kb.json").unlink(missing_ok=True)
         self._put_next_in_place(folder)
         return self.open(name)
+
+    @staticmethod
+    def _remove_next(folder: Path) -> None:
+        """What was written for a library that did not come to be; its facts first, for they make it one."""
+        for left in [folder / NEXT_FACTS, *folder.glob(f"{NEXT_DATABASE}*")]:
+            left.unlink(missing_ok=True)
 
     def _is_whole(self, folder: Path) -> bool:
         """Whether it is a library; one that was being made when its maker was killed is finished first."""

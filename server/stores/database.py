@@ -40,12 +40,13 @@ class Database:
         self._closed = False
         with self._connection() as db:
             bring_up_to_date(db, str(path), PATIENCE_S)
+        self._anchor = self._idle.pop()  # never used again: while it is open, SQLite's shared memory stays, and a full disk can be read
 
     def close(self) -> None:
         """Close the idle connections; borrowed ones close when they come back."""
         with self._guard:
             self._closed = True
-            idle, self._idle = self._idle, []
+            idle, self._idle = [*self._idle, self._anchor], []
         for db in idle:
             db.close()
 
