@@ -55,6 +55,9 @@ class Shelf:
 
     def open(self, name: str) -> KnowledgeBase:
         """The library of that exact name. Raises NotFound, and Corrupt when its files are damaged."""
+        known = self._open.get(name)
+        if known is not None and (known.folder / "kb.json").is_file() and known.is_current():
+            return known  # no question waits while another library is opened, made or deleted
         with self._lock:
             if name not in self:
                 self._forget(name)

@@ -1,4 +1,4 @@
-"""Run inside a small disk: everything that writes to a library, with less and less room; prints what each attempt came to, as JSON lines."""
+"""Run on a small disk: all that writes to a library, with more and more room; prints what each attempt came to, as JSON lines."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from configs.settings import Retrieval, Splitting
@@ -21,6 +22,7 @@ from tests.hash_embedder import HashEmbedder
 
 ROOM_KIB = (0, 4, 16, 64, 160, 400)
 BLOCK = 4096
+NEW = f"# New\n\n{'pear tree ' * 6000}".encode()
 
 
 @contextlib.contextmanager
@@ -70,13 +72,10 @@ def main(root: Path) -> None:
     for room_kib in ROOM_KIB:
         said: dict[str, str] = {}
         with full_but(root, room_kib):
-            content = f"# New {room_kib}\n\n{'pear tree ' * 6000}".encode()
-            said["upload"] = came_to(
-                lambda content=content: kb.store_file("new.md", io.BytesIO(content), override=True, limit_bytes=1 << 30, queue=True)  # type: ignore[misc]
-            )
+            said["upload"] = came_to(partial(kb.store_file, "new.md", io.BytesIO(NEW), override=True, limit_bytes=1 << 30, queue=True))
             said["ingest"] = ingested(kb)
             said["index"] = came_to(kb.save_index)
-            said["delete"] = came_to(lambda: kb.remove_files(["old3.md"], delete_content=False))
+            said["delete"] = came_to(partial(kb.remove_files, ["old3.md"], delete_content=False))
             said["create"] = came_to(lambda: shelf.create("other", embedding="hash", dimension=32))
             said["reset"] = came_to(lambda: shelf.reset("papers", embedding="hash", dimension=32))
             said["search"] = came_to(lambda: found(shelf.open("papers")))
@@ -92,7 +91,7 @@ def main(root: Path) -> None:
             shelf.delete("other")
         kb = shelf.open("papers")
         ingested(kb)
-        print(json.dumps({"room_kib": room_kib, **said}), flush=True)
+        sys.stdout.write(json.dumps({"room_kib": room_kib, **said}) + "\n")
     shelf.close()
 
 

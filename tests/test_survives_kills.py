@@ -123,7 +123,7 @@ def test_the_same_bytes_again_are_not_read_again(kb: KnowledgeBase, hashing: Has
 def test_a_refused_upload_is_not_queued(kb: KnowledgeBase):
     (kb.content / "folder").mkdir()
     for file in ("folder", "x" * 300):
-        with pytest.raises(Exception, match="cannot be stored|longer than"):
+        with pytest.raises(Exception, match=r"cannot be stored|longer than"):
             upload(kb, file, b"words")
     assert states(kb) == {}
 

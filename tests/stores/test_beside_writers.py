@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -60,12 +59,12 @@ def test_the_named_rows_are_those_of_the_listing(catalog: Catalog):
 
 
 @pytest.fixture
-def large(shelf: Shelf) -> Iterator[KnowledgeBase]:
+def large(shelf: Shelf) -> KnowledgeBase:
     """A library of twice as many windows as are written after every change, its index saved."""
     kb = shelf.create("large", embedding="hash", dimension=32)
     add(kb, "many", 2 * SMALL_INDEX)
     kb.save_index()
-    yield kb
+    return kb
 
 
 def add(kb: KnowledgeBase, file: str, count: int) -> None:
@@ -103,6 +102,15 @@ def test_a_search_waits_for_no_other_while_nothing_changes(kb: KnowledgeBase):
         search.start()
         search.join(30)
         assert outcome == [["apple tree"]]
+
+
+def test_an_open_library_is_handed_out_while_another_one_is_being_made(shelf: Shelf, kb: KnowledgeBase):
+    outcome: list[KnowledgeBase] = []
+    with shelf._changing():
+        question = threading.Thread(target=lambda: outcome.append(shelf.open("papers")))
+        question.start()
+        question.join(30)
+        assert outcome == [kb]
 
 
 def test_four_thousand_names_are_listed_without_asking_for_each(kb: KnowledgeBase, monkeypatch: pytest.MonkeyPatch):
