@@ -302,9 +302,14 @@ class Work:
         read, gone = foresee(kb, self._embedder_of(kb), self.settings.splitting, readers=self.settings.readers)
         return f"read {len(read)} files{names_of(read)} and drop {len(gone)} from the database{names_of(gone)}"
 
-    def _create(self, name: str) -> KnowledgeBase:
+    def _create(self, name: str) -> None:
         embedder = self._embedder(self.settings.embedding.model)
-        return self.shelf.create(name, **_model(embedder))
+        try:
+            self.shelf.create(name, **_model(embedder))
+        except Conflict:
+            if name not in self.shelf:
+                raise
+            # another program has made it since we looked
 
     def _must_exist(self, name: str) -> None:
         if name not in self.shelf and not (self.shelf.root / name / "content").is_dir():

@@ -10,30 +10,13 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from multiprocessing.synchronize import Event
 from typing import Any
 from urllib.parse import quote
 
 LIBRARIES = ("one", "two")
 POLL_S = 0.05  # so often a writer asks for its job
 PATIENCE_S = 120.0  # for an answer
-TOPICS = [
-    "retrieval",
-    "ranking",
-    "kinetics",
-    "polymer",
-    "neutron",
-    "glacier",
-    "enzyme",
-    "lattice",
-    "syntax",
-    "census",
-    "orbit",
-    "membrane",
-    "ledger",
-    "aquifer",
-    "plasma",
-]
+TOPICS = ("retrieval", "ranking", "kinetics", "polymer", "neutron", "glacier", "enzyme", "lattice", "syntax", "census", "orbit", "plasma")
 
 
 def word_of(number: int) -> str:
@@ -156,13 +139,13 @@ def write(port: int, files: int, writers: int, deleted_share: float, seed: int) 
     return seen
 
 
-def read(port: int, files: int, readers: int, seed: int, pause_s: float, stop: Event) -> Seen:
-    """Search both libraries until told to stop: for the own word of any file, be it there or not, or for topics."""
-    seen = Seen()
+def read(port: int, files: int, readers: int, seed: int, pause_s: float, seconds: float) -> Seen:
+    """Search both libraries for so long: for the own word of any file, be it there or not, or for topics."""
+    seen, end = Seen(), time.monotonic() + seconds
 
     def work(thread: int) -> None:
         client, dice = Client(port, seen), random.Random(seed + thread)
-        while not stop.is_set():
+        while time.monotonic() < end:
             own = [word_of(dice.randrange(files))] if dice.random() < 0.5 else []
             client.search(dice.choice(LIBRARIES), " ".join([*own, *dice.sample(TOPICS, 3)]))
             if pause_s:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MARK = b"\n%changed "  # behind it a PDF may hold anything: the bytes differ, the text does not
-WORDS = ["recall", "window", "vector", "chunk", "paper", "kill", "commit", "index", "query", "proof", "page", "检索", "向量", "论文"]
+WORDS = ("recall", "window", "vector", "chunk", "paper", "kill", "commit", "index", "query", "proof", "page", "检索", "向量", "论文")
 
 
 @dataclass(frozen=True, slots=True)

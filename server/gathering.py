@@ -16,6 +16,7 @@ from server.jobs import Job
 
 LOOK_S = 0.25  # so often a job that waits looks whether it was cancelled
 Tell = Callable[[Progress], None]
+Forget = Callable[[Sequence[str]], None]
 Run = Callable[[Sequence[str], Splitting | None, Tell, threading.Event], Progress]  # files, `chosen` of `ingest`, tell, cancel
 
 
@@ -44,9 +45,7 @@ class Gathering:
         self._guard = threading.Lock()  # of the list
         self._waiting: list[_Wanted] = []
 
-    def ingest(
-        self, job: Job, files: Sequence[str], chosen: Splitting | None, run: Run, forget: Callable[[Sequence[str]], None]
-    ) -> Progress:
+    def ingest(self, job: Job, files: Sequence[str], chosen: Splitting | None, run: Run, forget: Forget) -> Progress:
         """What `run` gives for the files, alone or together with those of other jobs.
 
         Raises what `run` raises, and Cancelled when the job was cancelled; `forget` is told its files when that was before the run.

@@ -28,14 +28,7 @@ SMALL_INDEX = 1_000  # windows; written in 20 ms, so after every change
 MOST_UNSAVED = 30_000  # windows that a start reads from library.db; 0.3 s
 FEW = 2_000  # windows; scored by their rows in 10 ms
 NO_SERVERS = Stores()
-ITS_NAME = {
-    errno.ENAMETOOLONG,
-    errno.EISDIR,
-    errno.ENOTDIR,
-    errno.EINVAL,
-    errno.EILSEQ,
-    errno.ELOOP,
-}  # what a file system says of a bad name
+ITS_NAME = {errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EINVAL, errno.EILSEQ, errno.ELOOP}  # faults of a name, not of a disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +309,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return facts.st_dev, facts.st_ino
 
 
-def write_facts(folder: Path, facts: Facts) -> None:
+def write_facts(folder: Path, facts: Facts, name: str = "kb.json") -> None:
     """Write kb.json in one step. Raises Unavailable when the disk is full or does not let us write; nothing has changed then."""
     temporary = folder / f".kb.json.{uuid.uuid4().hex}"
     try:
@@ -324,7 +317,7 @@ def write_facts(folder: Path, facts: Facts) -> None:
             json.dump(asdict(facts), file, ensure_ascii=False, indent=1)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, folder / "kb.json")
+        os.replace(temporary, folder / name)
     except OSError as exc:
         with contextlib.suppress(OSError):
             temporary.unlink()

@@ -7,7 +7,7 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from server import embedding, weights
 from server.answering import Asked, answer
 from server.embedding import Embedder
 from server.errors import BackendFailed, Conflict, Invalid, NotFound, PaperError, StillLoading, Unavailable
-from server.gathering import Gathering
+from server.gathering import Gathering, Tell
 from server.ingestion import Progress, ingest, unfinished
 from server.jobs import Job, JobBoard
 from server.knowledge_base import KnowledgeBase
@@ -223,9 +223,7 @@ class Runtime:
             if files is None:
                 return run(tell=job.tell, cancel=job.cancelled, chosen=chosen)
 
-            def together(
-                files: Sequence[str], chosen: Splitting | None, tell: Callable[[Progress], None], cancel: threading.Event
-            ) -> Progress:
+            def together(files: Sequence[str], chosen: Splitting | None, tell: Tell, cancel: threading.Event) -> Progress:
                 return run(files=files, chosen=chosen, tell=tell, cancel=cancel)
 
             def forget(files: Sequence[str]) -> None:

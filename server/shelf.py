@@ -24,6 +24,7 @@ from server.stores.catalog import Catalog
 log = logging.getLogger(__name__)
 LONGEST_NAME = 100  # characters; 255 bytes is the file system's limit
 PATIENCE_S = 30.0  # for another process that makes or deletes a library
+NEXT_DATABASE, NEXT_FACTS = ".library.db.next", ".kb.json.next"  # of a library that is being made
 
 
 class Shelf:
@@ -40,10 +41,10 @@ class Shelf:
         """Libraries that are whole, by name."""
         if not self.root.is_dir():
             return []
-        return sorted(folder.name for folder in self.root.iterdir() if (folder / "kb.json").is_file() and not folder.name.startswith("."))
+        return sorted(folder.name for folder in self.root.iterdir() if not folder.name.startswith(".") and self._is_whole(folder))
 
     def __contains__(self, name: str) -> bool:
-        return self._valid(name) and (self.root / name / "kb.json").is_file()
+        return self._valid(name) and self._is_whole(self.root / name)
 
     def __iter__(self) -> Iterator[KnowledgeBase]:
         for name in self.names():
@@ -54,6 +55,9 @@ class Shelf:
 
     def open(self, name: str) -> KnowledgeBase:
         """The library of that exact name. Raises NotFound, and Corrupt when its files are damaged."""
+        known = self._open.get(name)
+        if known is not None and (known.folder / "kb.json").is_file() and known.is_current():
+            return known  # no question waits while another library is opened, made or deleted
         with self._lock:
             if name not in self:
                 self._forget(name)
@@ -94,9 +98,9 @@ class Shelf:
                 if not (own.is_dir() and any(own.iterdir())):
                     shutil.rmtree(own, ignore_errors=True)
                     os.replace(brought, own)
-                self._clear(home)
-                os.replace(folder / "library.db", home / "library.db")
-                os.replace(folder / "kb.json", home / "kb.json")
+                os.replace(folder / "library.db", home / NEXT_DATABASE)
+                os.replace(folder / "kb.json", home / NEXT_FACTS)
+                self._put_next_in_place(home)
             else:
                 os.replace(folder, home)
             return self.open(name)
@@ -110,20 +114,18 @@ class Shelf:
             self._forget(name)
             grave = self.root / f".deleted-{uuid.uuid4().hex}"
             os.replace(self.root / name, grave)
-        shutil.rmtree(grave)
+        shutil.rmtree(grave, onerror=lambda _, path, error: log.warning("%s stays until the next start: %s", path, error[1]))
 
     def reset(self, name: str, *, embedding: str, dimension: int, passages: str = "", keep_choices: bool = True) -> KnowledgeBase:
-        """The same library with no rows, for another embedding model or after damage; content/ stays. Raises NotFound.
+        """The same library with no rows, for another embedding model or after damage; content/ stays. Raises NotFound and Unavailable.
 
+        Until all of the new one is written, and after a kill at any moment, there is the old library or the new one.
         With `keep_choices`, files that somebody has chosen a splitting for are queued with it.
         """
         with self._changing():
             if not (self._valid(name) and (self.root / name / "content").is_dir()):
                 raise NotFound(f"未找到知识库 {name}")
             old = self._facts_or_none(name)
-            self._forget_index(name)
-            self._forget(name)
-            (self.root / name / "kb.json").unlink(missing_ok=True)
             store, info = (old.store, old.info) if old else ("faiss", "")
             facts = Facts(embedding, dimension, store, info, passages=passages)
             return self._make(name, facts, keep_choices=keep_choices)
@@ -136,28 +138,68 @@ class Shelf:
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
-        """One thread of one process at a time. Raises Unavailable."""
-        self.root.mkdir(parents=True, exist_ok=True)
+        """One thread of one process at a time. Raises Unavailable, also when the disk is full or does not let us write."""
         with self._lock:
             try:
+                self.root.mkdir(parents=True, exist_ok=True)
                 with self._among_processes.acquire(timeout=PATIENCE_S):
                     yield
             except Timeout as exc:
                 raise Unavailable("another process is changing the libraries; try again") from exc
+            except OSError as exc:
+                raise Unavailable(f"the folder {self.root} cannot be changed: {exc.strerror or exc} ({exc.filename})") from exc
 
     def _make(self, name: str, facts: Facts, *, keep_choices: bool) -> KnowledgeBase:
-        """An empty library.db in the place of what is there, kb.json last; what was chosen for files lies in the old one or the new one."""
+        """An empty library in the place of what is there; what was chosen for files lies in the old one or the new one.
+
+        Both files are written beside the old ones first. That kb.json is gone says that they are to take their places.
+        """
         folder = self.root / name
         (folder / "content").mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".library.db.{uuid.uuid4().hex}"
-        fresh = Catalog(temporary)
-        for file, splitting in (_choices(folder / "library.db") if keep_choices else {}).items():
-            fresh.queue([file], splitting)
-        fresh.close()
-        self._clear(folder)
-        os.replace(temporary, folder / "library.db")
-        write_facts(folder, facts)
+        self._remove_next(folder)
+        try:
+            fresh = Catalog(folder / NEXT_DATABASE)
+            try:
+                for file, splitting in (_choices(folder / "library.db") if keep_choices else {}).items():
+                    fresh.queue([file], splitting)
+            finally:
+                fresh.close()
+            write_facts(folder, facts, NEXT_FACTS)
+        except PaperError:
+            self._remove_next(folder)
+            raise
+        if (folder / "kb.json").exists():
+            self._forget_index(name)
+        self._forget(name)
+        (folder / "kb.json").unlink(missing_ok=True)
+        self._put_next_in_place(folder)
         return self.open(name)
+
+    @staticmethod
+    def _remove_next(folder: Path) -> None:
+        """What was written for a library that did not come to be; its facts first, for they make it one."""
+        for left in [folder / NEXT_FACTS, *folder.glob(f"{NEXT_DATABASE}*")]:
+            left.unlink(missing_ok=True)
+
+    def _is_whole(self, folder: Path) -> bool:
+        """Whether it is a library; one that was being made when its maker was killed is finished first."""
+        if (folder / "kb.json").is_file():
+            return True
+        if (folder / NEXT_FACTS).is_file():
+            try:
+                with self._changing():  # its maker may be at work
+                    if (folder / NEXT_FACTS).is_file() and not (folder / "kb.json").is_file():
+                        self._put_next_in_place(folder)
+            except Unavailable as exc:
+                log.warning("kb=%s cannot be finished: %s", folder.name, exc)
+        return (folder / "kb.json").is_file()
+
+    def _put_next_in_place(self, folder: Path) -> None:
+        """The files of the new library take the places of the old ones; doing it again goes on from where it was left."""
+        if (folder / NEXT_DATABASE).is_file():
+            self._clear(folder)
+            os.replace(folder / NEXT_DATABASE, folder / "library.db")
+        os.replace(folder / NEXT_FACTS, folder / "kb.json")
 
     @staticmethod
     def _clear(folder: Path) -> None:

@@ -75,7 +75,7 @@ class VectorStore(Protocol):
         ...
 
     def save(self, folder: Path) -> None:
-        """Write the index, its generation and its stamp; a kill leaves the old one or the new one. Raises Unavailable, and the old one stays."""
+        """Write the index, generation and stamp; a kill leaves the old one or the new one. Raises Unavailable, and the old one stays."""
         ...
 
     def load(self, folder: Path) -> bool:

@@ -41,12 +41,13 @@ class Database:
         self._closed = False
         with self._connection() as db:
             bring_up_to_date(db, str(path), PATIENCE_S)
+        self._anchor = self._idle.pop()  # never used again: while it is open, SQLite's shared memory stays, and a full disk can be read
 
     def close(self) -> None:
         """Close the idle connections; borrowed ones close when they come back."""
         with self._guard:
             self._closed = True
-            idle, self._idle = self._idle, []
+            idle, self._idle = [*self._idle, self._anchor], []
         for db in idle:
             db.close()
 
@@ -98,6 +99,14 @@ class Database:
             db.execute("BEGIN IMMEDIATE")
             yield db  # an exception closes the connection, which rolls back
             db.execute("COMMIT")
+
+
+@contextlib.contextmanager
+def snapshot(db: sqlite3.Connection) -> Iterator[None]:
+    """What is read inside is of one state, whatever others write meanwhile."""
+    db.execute("BEGIN")
+    yield  # an exception closes the connection, which rolls back
+    db.execute("COMMIT")
 
 
 def number(db: sqlite3.Connection, key: str) -> int:

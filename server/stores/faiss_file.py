@@ -27,7 +27,10 @@ _BLOCK = 1 << 20
 
 
 def write(part: Part, folder: Path, at: tuple[int, int], named: str | None) -> str:
-    """Save the part, which has followed to `at` (generation, stamp), and return the name of its file; with `named`, that file holds it already. Raises OSError, and nothing changed."""
+    """Save the part, which has followed to `at` (generation, stamp), and return the name of its file.
+
+    With `named`, that file holds it already. Raises OSError, and nothing changed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):  # of two processes that save, the other's new file must not be taken for an old one
         if named is not None and (folder / "index.json").is_file() and (old := _facts(folder))["file"] == named:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from server.stores import Ids, Vectors
-from server.stores.database import Database, number, unpacked
+from server.stores.database import Database, number, snapshot, unpacked
 
 BATCH_ROWS = 8192  # vectors read at once: 13 MB at 384 dimensions
 
@@ -66,7 +66,7 @@ class Following(Database):
         Everything, when what was removed since then is not known any more, or when that generation has another `stamp` here.
         The batches are read while they are asked for, from one state of the library, in the order of the ids, which are random.
         """
-        with self._connection() as db, _snapshot(db):
+        with self._connection() as db, snapshot(db):
             now = number(db, "generation")
             own = generation >= number(db, "pruned") and stamp in (None, _stamp(db, generation))
             since = generation if own else 0
@@ -85,13 +85,6 @@ class Following(Database):
                 db.execute("DELETE FROM removed WHERE generation <= ?", (generation,))
                 db.execute("DELETE FROM history WHERE generation < ?", (generation,))
                 db.execute("INSERT INTO meta VALUES ('pruned', ?1) ON CONFLICT (key) DO UPDATE SET value = max(value, ?1)", (generation,))
-
-
-@contextlib.contextmanager
-def _snapshot(db: sqlite3.Connection) -> Iterator[None]:
-    db.execute("BEGIN")
-    yield
-    db.execute("COMMIT")
 
 
 def _stamp(db: sqlite3.Connection, generation: int) -> int:

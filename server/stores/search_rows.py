@@ -9,11 +9,13 @@ import numpy as np
 
 from server.errors import Corrupt, NotFound
 from server.stores import Ids, Vectors
-from server.stores.database import Database, marks, unpacked
+from server.stores.database import Database, marks, snapshot, unpacked
 from server.stores.rows import CHUNK_OF_FILE, stored_chunk, vectors_checksum
 from server.stores.where import EVERYWHERE, Where
 from server.stores.words import match_expression
 from server.types import Passage
+
+DAMAGED = "{what} in {path} are not what was written, it is damaged; python init_database.py --check --kb-name {kb} says what to do"
 
 
 class SearchRows(Database):
@@ -36,12 +38,17 @@ class SearchRows(Database):
             return dict(db.execute(query + " ORDER BY score DESC LIMIT ?", [*values, k]).fetchall())
 
     def document_frequencies(self, terms: Sequence[str]) -> tuple[int, list[int]]:
-        """How many chunks there are, and how many hold each term."""
-        with self._connection() as db:
+        """How many chunks there are, and how many hold each term: never more than there are, though somebody writes meanwhile.
+
+        Raises Corrupt when the words are of other chunks.
+        """
+        with self._connection() as db, snapshot(db):
             total = db.execute("SELECT count(*) FROM chunks").fetchone()[0]
             counts = [
                 db.execute("SELECT count(*) FROM words WHERE words MATCH ?", (match_expression([term]),)).fetchone()[0] for term in terms
             ]
+        if max(counts, default=0) > total:
+            raise Corrupt(DAMAGED.format(what="words", path=self.path, kb=self.path.parent.name))
         return total, counts
 
     def chunks_of_windows(self, windows: Sequence[int]) -> dict[int, int]:
@@ -58,20 +65,15 @@ class SearchRows(Database):
             return np.array([row[0] for row in db.execute(query, values)], np.int64)
 
     def vectors_of_chunks(self, chunks: Sequence[int]) -> tuple[list[int], Vectors]:
-        """The chunk id of each window of `chunks`, and the windows' vectors (n, dim). Raises Corrupt when they are not what was written."""
-        query = (
-            "SELECT w.chunk_id, w.vector, c.vectors_checksum FROM windows w JOIN chunks c ON c.id = w.chunk_id "
-            f"WHERE w.chunk_id IN ({marks(chunks)}) ORDER BY w.chunk_id"
-        )
+        """The chunk id of each window of `chunks`, and the windows' vectors (n, dim). Raises Corrupt when they are altered."""
+        query = "SELECT w.chunk_id, w.vector, c.vectors_checksum FROM windows w JOIN chunks c ON c.id = w.chunk_id"
+        query += f" WHERE w.chunk_id IN ({marks(chunks)}) ORDER BY w.chunk_id"
         with self._connection() as db:
             rows = db.execute(query, list(chunks)).fetchall()
         for _, windows in itertools.groupby(rows, key=lambda row: row[0]):
             some = list(windows)
             if some[0][2] not in (None, vectors_checksum(blob for _, blob, _ in some)):
-                raise Corrupt(
-                    f"vectors in {self.path} are not what was written, it is damaged; "
-                    f"python init_database.py --check --kb-name {self.path.parent.name} says what to do"
-                )
+                raise Corrupt(DAMAGED.format(what="vectors", path=self.path, kb=self.path.parent.name))
         return [row[0] for row in rows], unpacked([row[1] for row in rows])
 
     def vectors_of_windows(self, windows: Sequence[int]) -> tuple[list[int], Vectors]:
