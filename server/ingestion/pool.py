@@ -63,7 +63,7 @@ class WindowPool:
             begun = [file for file in self._files if file.untaken]
             owner = min(begun, key=lambda file: file.untaken) if self._smallest_next else begun[0]
             self._smallest_next = not self._smallest_next
-            first = max(at for at, window in enumerate(self._waiting) if window.file is owner)
+            first = next(at for at in reversed(range(len(self._waiting))) if self._waiting[at].file is owner)
             end = first + 1
             while first > 0 and self._fits(first - 1, end, batching):
                 first -= 1
