@@ -12,7 +12,7 @@ from server.embedding import Embedder
 from server.ingestion.comparing import Todo
 from server.ingestion.embedding import EmbeddingWorkers
 from server.ingestion.hand import Begun, Broken, Embedded, Failed, InHand, OcrPage, Read, Report
-from server.ingestion.pool import WindowPool
+from server.ingestion.pool import ROOM, WindowPool
 from server.ingestion.progress import Run
 from server.ingestion.reading import ReadingWorkers
 from server.ingestion.writing import refuse, write
@@ -29,7 +29,7 @@ class Pipeline:
         self._open = len(todo)
         self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
         self._stop = threading.Event()
-        self._pool = WindowPool()
+        self._pool = WindowPool(ROOM)
         self._current, self._message, self._page = "", "", (0, 0)
         run.begin(sum(item.bytes for item in todo))
         self._embedding = EmbeddingWorkers(embedder, self._pool, self._reports.put, self._stop)

@@ -13,7 +13,7 @@ from server.embedding import Batching
 from server.errors import Cancelled
 from server.ingestion.hand import InHand
 
-ROOM = 2048  # windows in hand; about 40 MB with the places of their words, and ten batches of a GPU
+ROOM = 2048  # windows in hand; 50 MB with the places of their words, and a dozen batches of a GPU
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class WindowPool:
     A file of more than half the room is let in beside the others, but only one such at a time: else it would keep small ones waiting.
     """
 
-    def __init__(self, room: int = ROOM) -> None:
+    def __init__(self, room: int) -> None:
         self._room = room
         self._waiting: list[Window] = []  # by tokens
         self._files: list[InHand] = []  # in hand, in the order in which they came
@@ -63,7 +63,7 @@ class WindowPool:
             begun = [file for file in self._files if file.untaken]
             owner = min(begun, key=lambda file: file.untaken) if self._smallest_next else begun[0]
             self._smallest_next = not self._smallest_next
-            first = max(at for at, window in enumerate(self._waiting) if window.file is owner)
+            first = next(at for at in reversed(range(len(self._waiting))) if self._waiting[at].file is owner)
             end = first + 1
             while first > 0 and self._fits(first - 1, end, batching):
                 first -= 1

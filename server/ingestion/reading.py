@@ -27,7 +27,7 @@ from server.types import Document
 
 MOST_READERS = 8  # 150 to 700 MB each
 ATTEMPTS = 2  # a copy that was just beginning is complete the second time, or the next run's
-COUNTED_AT_ONCE = 64  # windows; counting them takes 8 ms, in which questions wait for the tokenizer
+COUNTED_AT_ONCE = 16  # windows; counting them takes 2 ms, in which questions wait for the tokenizer
 
 
 def readers_at_once(cores: int) -> int:

@@ -34,7 +34,7 @@ class Remaining:
             self.bytes_unread -= size
         else:
             self._ocr(seconds, now_s)
-        self.ocr_left[name] = 1 + (pages - page) * told / page  # not every page of a file must be a scan
+        self.ocr_left[name] = 1 + (pages - page) * min(1.0, told / page)  # not every page of a file must be a scan
 
     def was_read(self, name: str, size: int, windows: int, seconds: float, now_s: float) -> None:
         """A file of `size` bytes is read, or cannot be; it took `seconds`, or so many since the last page of OCR began."""
