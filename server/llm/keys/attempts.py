@@ -25,6 +25,7 @@ from server.llm.keys.verdicts import said, verdict
 log = logging.getLogger(__name__)
 
 BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
+SECRET_CHARS = 8
 SLICE_S = 0.5  # the longest rest at a time: then it is looked whether the caller gave up, or the keys file has changed
 _UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError, httpx2.UnsupportedProtocol)
 _CODED = ("content-encoding", "content-length", "transfer-encoding", "connection")
@@ -181,5 +182,6 @@ def _response(status: int, message: str, kind: str, code: str, headers: dict[str
 
 
 def _without(entry: KeyEntry | None, body: bytes) -> bytes:
-    """Some services repeat the key that they refuse."""
-    return body if entry is None else body.replace(entry.key.get_secret_value().encode(), entry.name.encode())
+    """Some services repeat the key that they refuse. What is very short is a placeholder ("none"), and may be a word of the sentence."""
+    secret = entry.key.get_secret_value() if entry else ""
+    return body.replace(secret.encode(), entry.name.encode()) if entry and len(secret) >= SECRET_CHARS else body

@@ -48,7 +48,7 @@ class Bucket:
             return 0.0
         self._fill(now)
         missing = min(amount, self._capacity) - self._level
-        return missing / self._rate if missing > _ROUNDING else 0.0
+        return max(0.0, self._at - now) + missing / self._rate if missing > _ROUNDING else 0.0
 
     def room(self, amount: float) -> float:
         """How many times `amount` fits, as of the last look."""
@@ -59,11 +59,11 @@ class Bucket:
         if self._limit is not None:
             self._level = min(self._level - amount, self._capacity)
 
-    def drain(self, now: float) -> None:
-        """The service says that nothing is left."""
+    def drain(self, now: float, until: float) -> None:
+        """The service says that nothing is left until then: one fits at that time, and no burst that would run into the limit again."""
         if self._limit is not None:
             self._fill(now)
-            self._level = min(self._level, 0.0)
+            self._level, self._at = min(self._level, 1.0), max(self._at, until)
 
     def learn(self, said: Limit, in_flight: float, now: float) -> None:
         """What an answer said. `in_flight` is what other requests have taken that the service may not have counted yet."""

@@ -105,8 +105,8 @@ class Key:
         rest_s = max(LEAST_REST_S, jitter(longest_s / 2, longest_s) if rest_s is None else rest_s)
         lane.limited += 1
         lane.rests_until = max(lane.rests_until, now + rest_s)
-        self._requests.drain(now)
-        lane.requests.drain(now)
+        self._requests.drain(now, lane.rests_until)
+        lane.requests.drain(now, lane.rests_until)
         return rest_s
 
     def learn(self, model: str, headers: Mapping[str, str], lease: int, now: float) -> None:

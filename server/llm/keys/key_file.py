@@ -145,6 +145,8 @@ def _loaded(text: str, is_json: bool) -> Any:
     except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         raise ValueError(f"it is not valid YAML{f', line {mark.line + 1}' if mark else ''}") from None
+    except ValueError:  # what looks like a date and is none
+        raise ValueError("it holds a value that YAML cannot read; put it in quotes") from None
 
 
 def _sentence(error: Any) -> str:
