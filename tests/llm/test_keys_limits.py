@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.llm.keys.buckets import LEAST_BURST, PACE, REQUESTS_BURST_S, TOKENS_BURST_S, Bucket
+from server.llm.keys.buckets import LEAST_BURST, PACE, REQUESTS_BURST_S, TOKENS_BURST_S, WINDOW_S, Bucket
 from server.llm.keys.rate_headers import LONGEST_S, Limit, duration_s, limits, rest_s, retry_after_s
 from server.llm.keys.verdicts import said, verdict
 
@@ -91,7 +91,7 @@ def test_a_bucket_gives_its_burst_at_once_and_then_its_pace():
     bucket = Bucket(60, 0.0, REQUESTS_BURST_S, LEAST_BURST)
     taken = 0
     while bucket.wait_s(1, 0.0) == 0:
-        bucket.take(1)
+        bucket.take(1, 0.0)
         taken += 1
     assert taken == 10  # ten seconds of sixty a minute
     assert bucket.wait_s(1, 0.0) == pytest.approx(1 / PACE)
@@ -101,13 +101,25 @@ def test_a_bucket_gives_its_burst_at_once_and_then_its_pace():
     assert few.room(1) == 3  # somebody with three a minute may ask thrice in a row
 
 
+def test_a_burst_and_the_pace_after_it_are_not_more_than_the_limit_in_any_minute():
+    bucket, now, sent = Bucket(60, 0.0, REQUESTS_BURST_S, LEAST_BURST), 0.0, []
+    while now < 300:
+        now += bucket.wait_s(1, now)
+        sent.append(bucket.take(1, now).at)
+    assert sent[9] == 0
+    assert sent[59] == pytest.approx(50 / PACE)
+    assert sent[60] == pytest.approx(WINDOW_S)
+    assert len(sent) >= 0.95 * 300
+
+
 def test_more_than_a_minutes_tokens_go_out_when_the_bucket_is_full_and_are_paid_off():
     bucket = Bucket(1000, 0.0, TOKENS_BURST_S)
     assert bucket.wait_s(5000, 0.0) == 0
-    bucket.take(5000)
+    spent = bucket.take(5000, 0.0)
     assert bucket.wait_s(10, 0.0) == pytest.approx(4010 / (PACE * 1000 / 60))
-    bucket.take(-4900)  # the answer says that it was 100
+    bucket.correct(spent, 100)  # as the answer says
     assert bucket.wait_s(900, 0.0) == 0
+    assert bucket.wait_s(901, 0.0) == WINDOW_S  # a minute has a thousand, and 100 of them are spent
 
 
 def test_a_bucket_learns_its_limit_and_what_others_have_spent():
@@ -124,7 +136,7 @@ def test_a_bucket_learns_its_limit_and_what_others_have_spent():
     assert bucket.room(1) == 10
     bucket.drain(1.0, 31.0)
     assert bucket.wait_s(1, 31.0) == 0
-    bucket.take(1)
+    bucket.take(1, 31.0)
     assert bucket.wait_s(1, 31.0) == pytest.approx(1 / PACE)  # thirty seconds of rest have filled nothing
     bucket.set_limit(None, 1.0)
     assert bucket.wait_s(1e9, 1.0) == 0
@@ -143,7 +155,8 @@ def test_no_stretch_of_time_sees_more_than_burst_and_pace(limit: int, steps: lis
                 break
             now += wait_s
             bucket.wait_s(1, now)
-            bucket.take(1)
+            bucket.take(1, now)
             sent.append(now)
     for first, start in enumerate(sent):
         assert len(sent) - first <= burst + PACE * limit / 60 * (now - start) + 1 + 1e-3
+        assert sum(start <= at < start + 60 for at in sent) <= limit

@@ -68,7 +68,7 @@ def measured(**more: Any) -> Outcome:
 @pytest.mark.parametrize("more", [{"announces": False}, {"known": False}], ids=["from the file", "from headers"])
 def test_over_http_too(more: dict[str, Any]):
     found = measured(**more)
-    assert found.whole_share >= 0.95
+    assert found.share >= 0.95
     assert found.limited <= 0.01
     assert found.failed == 0
 
@@ -76,6 +76,6 @@ def test_over_http_too(more: dict[str, Any]):
 def test_a_run_ends_well_when_three_of_five_keys_are_revoked():
     found = measured(revoke=3)
     assert (found.failed, found.late) == (0, 0)
-    assert found.whole_share >= 0.95  # of what two keys may
+    assert found.share >= 0.95
     assert 3 <= found.refused <= TASKS
     assert secret("a") not in repr(found)

@@ -60,7 +60,8 @@ class Attempts:
         if self._rested_from is not None:
             self._deadline += now - self._rested_from
             self._rested_from = None
-        if now > self._deadline and self._tries >= self._pool.size and self._failure is not None and not _of_key(self._failure):
+        limited = (429,) if self._patient else ()
+        if now > self._deadline and self._tries >= self._pool.size and self._failure is not None and not _of_key(self._failure, *limited):
             return _ended(self._failure)
         if now < self._not_before:
             return min(SLICE_S, self._not_before - now)

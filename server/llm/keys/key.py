@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from server.llm.keys.buckets import LEAST_BURST, REQUESTS_BURST_S, TOKENS_BURST_S, Bucket
+from server.llm.keys.buckets import LEAST_BURST, REQUESTS_BURST_S, TOKENS_BURST_S, Bucket, Spent
 from server.llm.keys.key_file import KeyEntry
 from server.llm.keys.rate_headers import limits
 
@@ -33,7 +33,7 @@ class Lane:
     tokens: Bucket
     rests_until: float = 0.0
     limited: int = 0  # answers 429 in a row
-    in_flight: dict[int, float] = field(default_factory=dict)  # lease: tokens
+    in_flight: dict[int, list[Spent]] = field(default_factory=dict)  # lease: what it took, tokens last
 
 
 class Key:
@@ -70,7 +70,8 @@ class Key:
         if self.aside is not None and self.aside.until is None:
             return None
         lane = self.lane(model, now)
-        waits = [bucket.wait_s(amount, now) for bucket, amount in self._spending(lane, 1, tokens)]
+        amounts = (1, 1, tokens, tokens)
+        waits = [bucket.wait_s(amount, now) for bucket, amount in zip(self._buckets(lane), amounts, strict=True)]
         return max(0.0, *waits, lane.rests_until - now, (self.aside.until or 0.0) - now if self.aside else 0.0)
 
     def rests_s(self, now: float) -> float:
@@ -79,17 +80,27 @@ class Key:
 
     def room(self, model: str, tokens: float, now: float) -> float:
         """How many such requests fit now."""
-        return min(bucket.room(amount) for bucket, amount in self._spending(self.lane(model, now), 1, tokens))
+        buckets = self._buckets(self.lane(model, now))
+        return min(bucket.room(amount) for bucket, amount in zip(buckets, (1, 1, tokens, tokens), strict=True))
 
     def rate(self, model: str, now: float) -> float:
         """Requests a second in the long run; inf where no limit is known."""
         rates = [bucket.rate for bucket in (self._requests, self.lane(model, now).requests)]
         return min((rate for rate in rates if rate is not None), default=math.inf)
 
-    def spend(self, model: str, requests: float, tokens: float, now: float) -> None:
-        """Take from all buckets, or give back what is negative."""
-        for bucket, amount in self._spending(self.lane(model, now), requests, tokens):
-            bucket.take(amount)
+    def spend(self, model: str, tokens: float, number: int, now: float) -> None:
+        """Lease `number` takes a request and its tokens from all buckets."""
+        lane = self.lane(model, now)
+        amounts = (1, 1, tokens, tokens)
+        lane.in_flight[number] = [bucket.take(amount, now) for bucket, amount in zip(self._buckets(lane), amounts, strict=True)]
+
+    def settle(self, model: str, requests: float, tokens: float | None, number: int, now: float) -> None:
+        """Lease `number` is over and has cost so much; None: what was taken for it."""
+        lane = self.lane(model, now)
+        cost = (requests, requests, tokens, tokens)
+        for bucket, spent, amount in zip(self._buckets(lane), lane.in_flight.pop(number), cost, strict=True):
+            if amount is not None:
+                bucket.correct(spent, amount)
 
     def answered(self, model: str, now: float) -> None:
         """As it should: a quota that was used up is there again."""
@@ -114,10 +125,8 @@ class Key:
         lane = self.lane(model, now)
         said_requests, said_tokens = limits(headers)
         lane.requests.learn(said_requests, sum(other != lease for other in lane.in_flight), now)
-        lane.tokens.learn(said_tokens, sum(lane.in_flight.values()), now)
+        lane.tokens.learn(said_tokens, sum(taken[-1].amount for taken in lane.in_flight.values()), now)
 
-    def _spending(self, lane: Lane, requests: float, tokens: float) -> Iterator[tuple[Bucket, float]]:
-        yield self._requests, requests
-        yield lane.requests, requests
-        yield self._tokens, tokens
-        yield lane.tokens, tokens
+    def _buckets(self, lane: Lane) -> tuple[Bucket, Bucket, Bucket, Bucket]:
+        """Two of requests, two of tokens."""
+        return self._requests, lane.requests, self._tokens, lane.tokens

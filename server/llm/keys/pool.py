@@ -59,11 +59,10 @@ class Busy:
 class Lease:
     """The right to send one request with a key. Every lease must be finished: until then its tokens count as spent."""
 
-    def __init__(self, pool: KeyPool, key: Key, model: str, tokens: int, number: int) -> None:
+    def __init__(self, pool: KeyPool, key: Key, model: str, number: int) -> None:
         self._pool = pool
         self.key = key
         self._model = model
-        self._tokens = tokens
         self._number = number
         self._over = False
 
@@ -87,11 +86,8 @@ class Lease:
         if self._over:
             return
         self._over = True
-        cost = self._tokens if tokens is None else tokens
         with self._pool.lock:
-            now = self._pool.clock()
-            self.key.lane(self._model, now).in_flight.pop(self._number, None)
-            self.key.spend(self._model, requests - 1, cost - self._tokens, now)
+            self.key.settle(self._model, requests, tokens, self._number, self._pool.clock())
 
     def rest(self, rest_s: float | None, why: str) -> None:
         """The service wants this key alone to rest, for this model; None: it does not say how long."""
@@ -159,15 +155,14 @@ class KeyPool:
                 free, key=lambda key: (key not in avoid, key.aside is None, key.room(model, tokens, now), -key.in_flight(), -key.last_lease)
             )
             number = next(self._numbers)
-            best.spend(model, 1, tokens, now)
-            best.lane(model, now).in_flight[number] = tokens
+            best.spend(model, tokens, number, now)
             best.last_lease = number
             if best.aside is not None:  # its quota may be there again: this request finds out, and no other meanwhile
                 best.aside = Aside(best.aside.kind, best.aside.why, now + QUOTA_REST_S)
             told, self._told = self._told, False
         if told:
             self._tell("goes on", None, f"requests to the endpoint {self.label!r} go on with the key {best.name}")
-        return Lease(self, best, model, tokens, number)
+        return Lease(self, best, model, number)
 
     def usable(self) -> bool:
         """Whether there is a key, and the service has not refused all of them."""
