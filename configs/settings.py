@@ -19,6 +19,7 @@ import yaml
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from configs.endpoints import Endpoint
 from configs.profiles import PROFILES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -110,16 +111,6 @@ class LocalModel(_Block):
     )
 
 
-class Endpoint(_Block):
-    """An OpenAI-compatible service elsewhere."""
-
-    base_url: str = Field("https://api.openai.com/v1", pattern=r"^https?://", description="Up to and including /v1.")
-    models: tuple[str, ...] = Field(min_length=1, description="Model names that this endpoint serves, as clients will ask for them.")
-    api_key_env: str = Field("OPENAI_API_KEY", description="Environment or .env variable that holds the key.")
-    proxy: str | None = Field(None, description="HTTP proxy for this endpoint.")
-    timeout_s: float = Field(120.0, gt=0, description="Longest silence of the endpoint.")
-
-
 class LLM(_Block):
     """Language models."""
 
@@ -127,6 +118,7 @@ class LLM(_Block):
     local: dict[str, LocalModel] = Field({}, description="Models that workers can serve, by name.")
     run: tuple[str, ...] | None = Field(None, description="Local models started by startup.py; none named: the default, if it is local.")
     endpoints: dict[str, Endpoint] = Field({}, description="Online endpoints, by a name of your own.")
+    keys_file: str = Field("", description="JSON or YAML with any number of keys for each endpoint, re-read when it changes; empty: none.")
     controller: str | None = Field(None, description="Controller that workers register with; none named: the one on controller_port.")
     temperature: float = Field(0.0, ge=0, le=2, description="For library answers.")
     max_tokens: int = Field(512, ge=16, description="Longest answer to a library question.")

@@ -12,6 +12,7 @@ from server.errors import Invalid
 from server.knowledge_base import KnowledgeBase
 from server.language import language_of
 from server.llm import chat_model, prompts
+from server.llm.keys.of_settings import Keys
 from server.proving import Proof
 from server.quoting import quotes
 from server.refusal import supported
@@ -67,9 +68,17 @@ def depth_of(settings: Settings, asked: Asked) -> Depth:
 
 
 def answer(
-    kb: KnowledgeBase, embedder: Embedder, settings: Settings, asked: Asked, reranker: Reranker | None = None
+    kb: KnowledgeBase,
+    embedder: Embedder,
+    settings: Settings,
+    asked: Asked,
+    reranker: Reranker | None = None,
+    keys: Keys | None = None,
 ) -> Iterator[Token | Answer]:
-    """The answer as it grows, then whole. Raises Invalid on an empty question, and what retrieval and the model raise."""
+    """The answer as it grows, then whole. `keys` are as in `chat_model.stream`.
+
+    Raises Invalid on an empty question, and what retrieval and the model raise.
+    """
     question = asked.question.encode("utf-8", "replace").decode().strip()  # half a surrogate pair is no text
     if not question:
         raise Invalid("the question is empty")
@@ -89,7 +98,7 @@ def answer(
         yield from _whole(_LEAD[language], cited, passages[:top_k], False, depth)
     else:
         read = widened(passages[:top_k], settings.retrieval.context, lambda p, most: kb.catalog.around(p.kb, p.chunk_id, most))
-        yield from _written(settings, asked, question, read, depth)
+        yield from _written(settings, asked, question, read, depth, keys)
 
 
 def _with_subject(question: str, history: Sequence[Message]) -> str:
@@ -107,7 +116,9 @@ def _whole(lead: str, cited: Sequence[Citation], passages: Sequence[Passage], re
     yield Answer("".join(parts), tuple(cited), tuple(passages), refused, depth, None)
 
 
-def _written(settings: Settings, asked: Asked, question: str, passages: Sequence[Passage], depth: Depth) -> Iterator[Token | Answer]:
+def _written(
+    settings: Settings, asked: Asked, question: str, passages: Sequence[Passage], depth: Depth, keys: Keys | None
+) -> Iterator[Token | Answer]:
     name = asked.model or settings.llm.default
     local = settings.llm.local.get(name)
     max_tokens = asked.max_tokens or settings.llm.max_tokens
@@ -123,7 +134,8 @@ def _written(settings: Settings, asked: Asked, question: str, passages: Sequence
     )
     temperature = settings.llm.temperature if asked.temperature is None else asked.temperature
     proof, prompt_tokens, completion_tokens, reason = Proof(used), 0, 0, "stop"
-    for piece in chat_model.stream(settings, name, messages, temperature=temperature, max_tokens=max_tokens, stop=asked.stop):
+    words = chat_model.stream(settings, name, messages, temperature=temperature, max_tokens=max_tokens, stop=asked.stop, keys=keys)
+    for piece in words:
         prompt_tokens = max(prompt_tokens, piece.prompt_tokens)
         completion_tokens = max(completion_tokens, piece.completion_tokens)
         reason = piece.finish_reason or reason

@@ -21,6 +21,7 @@ from server.gathering import Gathering, Tell
 from server.ingestion import Progress, ingest, unfinished
 from server.jobs import Job, JobBoard
 from server.knowledge_base import KnowledgeBase
+from server.llm.keys.of_settings import Keys
 from server.readers.process import ReaderProcess
 from server.retrieval import reranking, retrieve
 from server.retrieval.reranking import Reranker
@@ -57,8 +58,9 @@ class EmbeddingState:
 class Embedders:
     """Embedding models by name, each loaded once, when first needed. Thread-safe."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, keys: Keys) -> None:
         self._settings = settings
+        self._keys = keys
         self._loaded: dict[str, Embedder] = {}
         self._loading = threading.Lock()
         self._error = ""
@@ -114,7 +116,7 @@ class Embedders:
             raise StillLoading(f"the embedding model {name} is still loading; try again in a moment")
         try:
             if name not in self._loaded:
-                self._loaded[name] = embedding.load_model(self._settings, "" if name == self.default else name)
+                self._loaded[name] = embedding.load_model(self._settings, "" if name == self.default else name, self._keys)
                 if name == self.default:
                     self._error = ""
             return self._loaded[name]
@@ -139,7 +141,8 @@ class Runtime:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.shelf = Shelf(settings.paths.knowledge_base, settings.stores)
-        self.embedders = Embedders(settings)
+        self.keys = Keys(settings)
+        self.embedders = Embedders(settings, self.keys)
         self.jobs = JobBoard()
         self._reranker: Reranker | None = None
         self._reranking = threading.Lock()
@@ -182,7 +185,7 @@ class Runtime:
 
     def answer(self, kb: KnowledgeBase, asked: Asked) -> Iterator[Token | Answer]:
         """`answering.answer` with the library's embedder and the reranker of the settings."""
-        return answer(kb, self.embedder_of(kb), self.settings, asked, self.reranker())
+        return answer(kb, self.embedder_of(kb), self.settings, asked, self.reranker(), self.keys)
 
     def create_library(self, name: str, *, store: str = "faiss", embedding_model: str | None = None, info: str = "") -> KnowledgeBase:
         """A new library for that embedding model, or for the one of the settings. Raises what Shelf.create raises."""

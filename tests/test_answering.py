@@ -55,7 +55,7 @@ def says(*pieces: str) -> Script:
 
 def with_endpoint(settings: Settings, url: str) -> Settings:
     """The settings with an online model `m` at that address."""
-    endpoints = {"scripted": {"base_url": f"{url}/v1", "models": ["m"], "api_key_env": "SCRIPTED_KEY", "timeout_s": 20}}
+    endpoints = {"scripted": {"base_url": f"{url}/v1", "models": ["m"], "api_key_env": "SCRIPTED_KEY", "timeout_s": 20, "patience_s": 0}}
     return Settings.model_validate({**settings.model_dump(), "llm": {**settings.llm.model_dump(), "endpoints": endpoints}})
 
 

@@ -14,11 +14,12 @@ from configs.settings import ROOT
 
 # Lowest first. A module imports only from rows above its own, and inside its own package.
 TIERS: tuple[tuple[str, ...], ...] = (
-    ("configs.profiles", "server.types", "server.errors", "server.log_excerpt", "server.trees"),
+    ("configs.profiles", "configs.endpoints", "server.types", "server.errors", "server.log_excerpt", "server.trees"),
     ("configs.settings", "server.language"),
     ("server.registry", "server.processes", "server.ports", "server.weights_e5", "server.identity", "server.image_file"),
     ("server.weights",),
     ("server.stopping",),
+    ("server.llm.keys",),
     ("server.readers", "server.splitting", "server.embedding", "server.stores", "server.llm"),
     ("server.papers",),
     ("server.knowledge_base", "server.citations"),

@@ -62,7 +62,9 @@ def _chat(runtime: Runtime, body: ChatBody, stop: Stop) -> Iterator[str]:
     name = body.model_name or runtime.settings.llm.default
     message_id = uuid.uuid4().hex
     whole = ""
-    words = chat_model.stream(runtime.settings, name, messages, temperature=body.temperature, max_tokens=body.max_tokens, stop=stop)
+    words = chat_model.stream(
+        runtime.settings, name, messages, temperature=body.temperature, max_tokens=body.max_tokens, stop=stop, keys=runtime.keys
+    )
     for piece in words:
         if not piece.text:
             continue

@@ -19,6 +19,7 @@ from configs.settings import Embedding as EmbeddingSettings
 from configs.settings import Settings
 from server import weights
 from server.embedding.families import Usage
+from server.llm.keys.of_settings import Keys
 
 log = logging.getLogger(__name__)
 Vectors = npt.NDArray[np.float32]
@@ -73,10 +74,11 @@ class Embedder(Protocol):
         ...
 
 
-def load_model(settings: Settings, model: str = "") -> Embedder:
+def load_model(settings: Settings, model: str = "", keys: Keys | None = None) -> Embedder:
     """The embedder of `model`, or of the settings; takes seconds. Raises Unavailable and Invalid, saying what is missing.
 
-    The prefixes and the limit of the settings are for the model of the settings only.
+    The prefixes and the limit of the settings are for the model of the settings only. `keys` are what an endpoint's requests share with
+    others; None: keys of its own.
     """
     chosen = _chosen(settings, model)
     online = settings.endpoint_of(chosen.model)
@@ -85,8 +87,8 @@ def load_model(settings: Settings, model: str = "") -> Embedder:
     from server.embedding.online import OnlineEmbedder
 
     label, name = online
-    endpoint = settings.llm.endpoints[label]
-    return _logged(lambda: OnlineEmbedder(label, name, endpoint, settings.secret(endpoint.api_key_env), chosen))
+    pool = (keys or Keys(settings)).checked(label)
+    return _logged(lambda: OnlineEmbedder(name, pool, chosen))
 
 
 def load_late(settings: Settings, model: str = "") -> Embedder:

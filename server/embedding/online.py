@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from configs.settings import Embedding as EmbeddingSettings
-from configs.settings import Endpoint
 from server.embedding import Batching, Vectors
 from server.embedding.batches import batches
 from server.embedding.estimates import cut, estimated_tokens
 from server.embedding.families import Folder, family_of, usage_of
 from server.embedding.posting import Poster, Refused
 from server.embedding.questions import QuestionCache
-from server.errors import BackendFailed, Invalid
+from server.errors import BackendFailed
+from server.llm.keys.pool import KeyPool
 
 if TYPE_CHECKING:
     import httpx2
@@ -33,7 +33,7 @@ REQUESTS_SIDE_BY_SIDE = 4  # a request is mostly waiting; more soon meets the li
 TOKENS_A_REQUEST = 100_000  # OpenAI allows 300,000
 UNKNOWN_LIMIT = 512  # tokens of one text, of a model that no family knows
 SHORTEST = 200  # characters; a text this short is not refused for its length
-DOCUMENTS_PATIENCE_S = 300.0  # rests for one batch of passages, all together
+DOCUMENTS_PATIENCE_S = 300.0  # for tries and rests of one batch of passages
 QUESTION_PATIENCE_S = 20.0  # somebody waits for it
 _TOO_LONG = re.compile(r"token|length|long|maximum|context|exceed", re.I)
 
@@ -44,37 +44,27 @@ class OnlineEmbedder:
     device = "online"
     dtype = ""
 
-    def __init__(
-        self,
-        label: str,
-        model: str,
-        endpoint: Endpoint,
-        key: str | None,
-        settings: EmbeddingSettings,
-        wait: Callable[[float], None] = time.sleep,
-    ) -> None:
-        if key is None:
-            raise Invalid(f"no key for the endpoint {label!r}: set {endpoint.api_key_env} in the environment or in .env")
-        self.name = f"{label}/{model}"
+    def __init__(self, model: str, pool: KeyPool, settings: EmbeddingSettings, wait: Callable[[float], None] = time.sleep) -> None:
+        self.name = f"{pool.label}/{model}"
         self._model = model
-        self._poster = Poster(label, endpoint, key, wait)
+        self._poster = Poster(pool, wait)
         family = family_of([model])
         self.usage = usage_of([model], Folder({}, pooling="the endpoint's"), settings.query_prefix, settings.passage_prefix)
         self.max_tokens = settings.max_tokens or (family.max_tokens if family else UNKNOWN_LIMIT)
         self._most = TEXTS_A_REQUEST
         self._questions = QuestionCache()
         self.dimension = 0
-        with self._poster.client() as http:
-            self.dimension = int(self._embedded(http, ["probe"], QUESTION_PATIENCE_S, lambda: None)[0].shape[1])
+        with self._poster.client(QUESTION_PATIENCE_S) as http:
+            self.dimension = int(self._embedded(http, ["probe"])[0].shape[1])
 
     def embed_documents(self, texts: Sequence[str], done: Callable[[int], None] = lambda finished: None) -> Vectors:
         """(n, dim) float32, unit length. Texts above `max_tokens` are cut, with a warning. Raises what Poster.post raises."""
         vectors = np.zeros((len(texts), self.dimension), np.float32)
         whole = self._cut(texts, self.usage.passage)
         left = list(batches([estimated_tokens(text) for text in whole], TOKENS_A_REQUEST, self._most))
-        with self._poster.client() as http:
+        with self._poster.client(DOCUMENTS_PATIENCE_S, lambda: done(0)) as http:
             for batch in left:
-                found, _ = self._embedded(http, [whole[i] for i in batch], DOCUMENTS_PATIENCE_S, lambda: done(0))
+                found, _ = self._embedded(http, [whole[i] for i in batch])
                 vectors[batch] = found
                 done(len(batch))
         return vectors
@@ -97,8 +87,8 @@ class OnlineEmbedder:
         return Batching(TOKENS_A_REQUEST, self._most, REQUESTS_SIDE_BY_SIDE)
 
     def _question(self, text: str) -> Vectors:
-        with self._poster.client() as http:
-            found, _ = self._embedded(http, self._cut([text], self.usage.query), QUESTION_PATIENCE_S, lambda: None)
+        with self._poster.client(QUESTION_PATIENCE_S) as http:
+            found, _ = self._embedded(http, self._cut([text], self.usage.query))
         vector: Vectors = found[0]
         return vector
 
@@ -114,20 +104,20 @@ class OnlineEmbedder:
             )
         return ready
 
-    def _embedded(self, http: httpx2.Client, texts: list[str], patience_s: float, tick: Callable[[], None]) -> tuple[Vectors, bool]:
+    def _embedded(self, http: httpx2.Client, texts: list[str]) -> tuple[Vectors, bool]:
         """((n, dim), whether a text had to be cut). A request that is refused is halved, down to one text, and that cut."""
         body = {"model": self._model, "input": texts, "encoding_format": "float"}
         try:
-            return self._parsed(self._poster.post(http, body, patience_s, tick), len(texts)), False
+            return self._parsed(self._poster.post(http, body), len(texts)), False
         except Refused as exc:
             if len(texts) == 1:
                 if len(texts[0]) <= SHORTEST or not _TOO_LONG.search(str(exc)):
                     raise
                 log.warning("embedding=%s refuses a text of %d characters, cut to half: %s", self.name, len(texts[0]), exc)
-                return self._embedded(http, [texts[0][: len(texts[0]) // 2]], patience_s, tick)[0], True
+                return self._embedded(http, [texts[0][: len(texts[0]) // 2]])[0], True
             half = (len(texts) + 1) // 2
-            first, cut_first = self._embedded(http, texts[:half], patience_s, tick)
-            second, cut_second = self._embedded(http, texts[half:], patience_s, tick)
+            first, cut_first = self._embedded(http, texts[:half])
+            second, cut_second = self._embedded(http, texts[half:])
             if not (cut_first or cut_second) and half < self._most:
                 log.info("embedding=%s takes at most %d texts a request, it seems: %s", self.name, half, exc)
                 self._most = half

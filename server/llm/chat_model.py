@@ -11,6 +11,8 @@ from pydantic import SecretStr
 
 from configs.settings import Settings, local_url
 from server.errors import BackendFailed, ContextOverflow, Invalid, ModelNotFound, PaperError, RateLimited, Unavailable
+from server.llm.keys.of_settings import Keys
+from server.llm.keys.rate_headers import retry_after_s
 from server.stopping import Stop
 from server.types import Message
 
@@ -32,13 +34,13 @@ def is_small(settings: Settings, name: str) -> bool:
     return local is not None and local.parameters_m is not None and local.parameters_m < SMALL_M
 
 
-def is_running(settings: Settings, name: str) -> bool:
-    """Whether the model can be asked now: a worker has registered it with the controller, or an endpoint serves it and has a key."""
+def is_running(settings: Settings, name: str, keys: Keys | None = None) -> bool:
+    """Whether the model can be asked now: a worker has registered it with the controller, or an endpoint serves it and has a usable key."""
     import httpx2
 
-    for endpoint in settings.llm.endpoints.values():
+    for label, endpoint in settings.llm.endpoints.items():
         if name in endpoint.models:
-            return settings.secret(endpoint.api_key_env) is not None
+            return (keys or Keys(settings)).pool(label).usable()
     controller = settings.llm.controller or f"http://127.0.0.1:{settings.server.controller_port}"
     try:
         return name in httpx2.post(f"{controller}/list_models", timeout=1, trust_env=False).json()["models"]
@@ -57,13 +59,23 @@ class Piece:
 
 
 def stream(
-    settings: Settings, name: str, messages: Sequence[Message], *, temperature: float, max_tokens: int | None, stop: Stop
+    settings: Settings,
+    name: str,
+    messages: Sequence[Message],
+    *,
+    temperature: float,
+    max_tokens: int | None,
+    stop: Stop,
+    keys: Keys | None = None,
 ) -> Iterator[Piece]:
-    """The model's words as they come. Raises ModelNotFound, Invalid without a key, Cancelled after `stop`, and foreign errors as ours."""
+    """The model's words as they come. `keys` are what requests share; None: of this one alone.
+
+    Raises ModelNotFound, Invalid without a key, Cancelled after `stop`, and foreign errors as ours.
+    """
     import openai
 
     stop.check()
-    with _client(settings, name, stop) as (http, base_url, key):
+    with _client(settings, name, stop, keys) as (http, base_url, key):
         model = _model(name, http, base_url, key, temperature, max_tokens)
         try:
             for chunk in model.stream([(message.role, message.content) for message in messages]):
@@ -83,24 +95,24 @@ def stream(
 
 
 @contextlib.contextmanager
-def _client(settings: Settings, name: str, stop: Stop) -> Iterator[tuple[Any, str, SecretStr]]:
+def _client(settings: Settings, name: str, stop: Stop, keys: Keys | None) -> Iterator[tuple[Any, str, SecretStr]]:
     """(HTTP client, base URL, key) of whoever serves the model; closed at the end, also after an error."""
     import httpx2
+
+    from server.llm.keys.transport import ONE_A_CONNECTION, client
 
     hooks = {"request": [stop.watch]}
     for label, endpoint in settings.llm.endpoints.items():
         if name in endpoint.models:
-            key = settings.secret(endpoint.api_key_env)
-            if key is None:
-                raise Invalid(f"no key for the endpoint {label!r}: set {endpoint.api_key_env} in the environment or in .env")
-            with httpx2.Client(proxy=endpoint.proxy, timeout=endpoint.timeout_s, event_hooks=hooks) as http:
-                yield http, endpoint.base_url, SecretStr(key)
+            pool = (keys or Keys(settings)).checked(label)
+            with client(pool, tick=stop.check, limits=ONE_A_CONNECTION, event_hooks=hooks) as http:  # `stop` ends the newest connection
+                yield http, endpoint.base_url, SecretStr("of the pool")
             return
     if name not in settings.llm.local:
         raise ModelNotFound(f"no model {name!r}; known: {', '.join(names(settings))}")
-    keys = settings.server.api_keys
+    ours = settings.server.api_keys
     with httpx2.Client(trust_env=False, timeout=httpx2.Timeout(300, connect=5), event_hooks=hooks) as http:  # a proxy must not see loopback
-        yield http, f"{local_url(settings.server.host, settings.server.gateway_port)}/v1", keys[0] if keys else SecretStr("none")
+        yield http, f"{local_url(settings.server.host, settings.server.gateway_port)}/v1", ours[0] if ours else SecretStr("none")
 
 
 def _model(name: str, http: Any, base_url: str, key: SecretStr, temperature: float, max_tokens: int | None) -> BaseChatModel:
@@ -117,8 +129,7 @@ def _translated(exc: Any) -> PaperError:
     """An OpenAI client's status error as one of ours."""
     message = str(getattr(exc, "message", exc))
     if exc.status_code == 429:
-        wait = exc.response.headers.get("retry-after", "1")
-        return RateLimited(message, float(wait) if wait.replace(".", "", 1).isdigit() else 1.0)
+        return RateLimited(message, retry_after_s(exc.response.headers) or 1.0)
     if exc.code == "context_length_exceeded":
         return ContextOverflow(message)
     if exc.status_code in (401, 403):

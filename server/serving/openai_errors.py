@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import email.utils
 import json
 import logging
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,6 +27,7 @@ from server.errors import (
     Unauthorized,
     Unavailable,
 )
+from server.llm.keys.rate_headers import retry_after_s
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +63,7 @@ def upstream_error(who: str, status: int, headers: Mapping[str, str], body: byte
     message = str(error.get("message") or body[:MESSAGE_CHARS].decode("utf-8", "replace") or f"status {status}")[:MESSAGE_CHARS]
     code = str(error.get("code") or "")
     if status == 429:
-        return RateLimited(f"{who}: {message}", retry_after_s(headers))
+        return RateLimited(f"{who}: {message}", retry_after_s(headers) or 1.0)
     if status in (401, 403) and own_key:
         return BackendFailed(f"{who} refused the key that the settings name: {message}")
     if error.get("type") == "exceed_context_size_error" or "maximum context length" in message:
@@ -73,19 +72,6 @@ def upstream_error(who: str, status: int, headers: Mapping[str, str], body: byte
     if kind is not None:
         return kind(message)
     return Invalid(message) if 400 <= status < 500 else BackendFailed(f"{who}: {message}")
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float:
-    """Seconds that the upstream wants us to wait: a number, or the time until an HTTP date; 1 when it doesn't say."""
-    text = headers.get("retry-after", "")
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
-        return 1.0
 
 
 def _error_in(body: bytes) -> Mapping[str, Any]:

@@ -13,8 +13,10 @@ from typing import Any, Protocol
 
 import httpx2
 
-from configs.settings import Endpoint, Settings, local_url
+from configs.settings import Settings, local_url
 from server.errors import ModelNotFound, PaperError, Unavailable
+from server.llm.keys.of_settings import Keys
+from server.llm.keys.transport import async_client
 from server.serving.fastchat import CONNECT_S, SILENCE_S, FastChat, WorkerStatus, refused
 from server.serving.fastchat_upstream import FastChatUpstream
 from server.serving.forwarding import Forwarding
@@ -49,6 +51,7 @@ class Upstreams:
         self._settings = settings
         self._local = httpx2.AsyncClient(trust_env=False, limits=_LIMITS)
         self._online: dict[str, httpx2.AsyncClient] = {}
+        self._keys = Keys(settings)
         self._fastchat = FastChat(controller_of(settings), self._local)
         self._api = f"{local_url(settings.server.host, settings.server.api_port)}/api/v1"
         self._endpoints = {model: name for name, endpoint in settings.llm.endpoints.items() for model in endpoint.models}
@@ -87,14 +90,12 @@ class Upstreams:
 
     def _endpoint(self, name: str) -> Upstream:
         endpoint = self._settings.llm.endpoints[name]
-        key = self._settings.secret(endpoint.api_key_env)  # read at each request: a key may be exchanged while we run
-        headers = {"authorization": f"Bearer {key}"} if key else {}
         timeout = httpx2.Timeout(endpoint.timeout_s, connect=ENDPOINT_CONNECT_S, pool=None)
-        return Forwarding(f"endpoint {name}", endpoint.base_url.rstrip("/"), self._client(name, endpoint), timeout, headers, own_key=True)
+        return Forwarding(f"endpoint {name}", endpoint.base_url.rstrip("/"), self._client(name), timeout, own_key=True)
 
-    def _client(self, name: str, endpoint: Endpoint) -> httpx2.AsyncClient:
+    def _client(self, name: str) -> httpx2.AsyncClient:
         if name not in self._online:  # made late: reading certificates takes 30 ms each
-            self._online[name] = httpx2.AsyncClient(proxy=endpoint.proxy, limits=_LIMITS)
+            self._online[name] = async_client(self._keys.pool(name), limits=_LIMITS)
         return self._online[name]
 
     async def _worker(self, model: str, authorization: str) -> Upstream:

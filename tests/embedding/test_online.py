@@ -14,12 +14,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import SecretStr
 
-from configs.settings import Embedding, Endpoint, Settings
+from configs.endpoints import Endpoint
+from configs.settings import Embedding, Settings
 from server import embedding
 from server.embedding.estimates import SAFE, cut, estimated_tokens
 from server.embedding.online import OnlineEmbedder
 from server.errors import BackendFailed, Cancelled, Invalid, ModelNotFound, RateLimited, Unavailable
+from server.llm.keys.key_file import KeyEntry
+from server.llm.keys.of_settings import Keys
+from server.llm.keys.pool import KeyPool
 from server.runtime import Runtime
 from tests.stack import free_port
 
@@ -48,10 +53,19 @@ class Service:
         self.keys: set[str] = set()
         self.rests: list[float] = []
 
-    def embedder(self, model: str = "text-embedding-3-small", **settings: Any) -> OnlineEmbedder:
+    def rest(self, seconds: float) -> None:
+        """Time passes only here."""
+        self.rests.append(seconds)
+
+    def pool(self) -> KeyPool:
+        """The keys of this service: one, whose random rests are the longest."""
         endpoint = Endpoint(base_url=self.base_url, models=("gpt",), api_key_env="SERVICE_KEY", timeout_s=5)
+        entries = (KeyEntry(key=SecretStr(KEY)),)
+        return KeyPool("service", endpoint, lambda: entries, clock=lambda: sum(self.rests), jitter=lambda least, most: most)
+
+    def embedder(self, model: str = "text-embedding-3-small", **settings: Any) -> OnlineEmbedder:
         chosen = Embedding.model_validate({"model": f"service/{model}", **settings})
-        made = OnlineEmbedder("service", model, endpoint, KEY, chosen, wait=self.rests.append)
+        made = OnlineEmbedder(model, self.pool(), chosen, wait=self.rest)
         self.asked.clear()
         return made
 
@@ -138,7 +152,7 @@ def test_a_busy_endpoint_is_asked_again_after_the_time_it_names(service: Service
     )
     assert made.embed_documents(["abc"]).shape == (1, 3)
     assert len(service.asked) == 4
-    assert sum(service.rests) == pytest.approx(7 + 20 + 4, abs=2)  # without a header: 1, 2, 4 …
+    assert sum(service.rests) == pytest.approx(7 + 20 + 1, abs=2)  # without a header: 0.5, 1, 2 … at the longest
     assert max(service.rests) <= 0.5  # so that a rest can be stopped
 
 
@@ -149,10 +163,12 @@ def test_a_rest_longer_than_the_patience_is_not_taken(service: Service):
         made.embed_documents(["abc"])
     assert caught.value.retry_after_s == 3000
     assert (len(service.asked), service.rests) == (1, [])
+    service.answer = embedded
+    made = service.embedder()
     service.answer = lambda body: (502, "<html>bad gateway</html>", {})
     with pytest.raises(Unavailable, match="502"):
         made.embed_query("abc")
-    assert sum(service.rests) == 1 + 2 + 4 + 8  # 16 more would be above the 20 s of a question
+    assert sum(service.rests) == 0.5 + 1 + 2 + 4 + 8  # 16 more would be above the 20 s of a question
 
 
 def test_a_rest_ends_when_the_caller_gives_up(service: Service):
@@ -257,14 +273,14 @@ def test_estimates_are_near_and_cutting_is_safe(text: str, xlm_r: int):
     assert estimated_tokens(cut(text * 50, 100)) <= 76
 
 
-def test_without_a_key_or_a_server_the_reason_is_said(service: Service):
-    endpoint = Endpoint(base_url=f"http://127.0.0.1:{free_port()}/v1", models=("m",), api_key_env="SERVICE_KEY")
-    with pytest.raises(Invalid, match=r"set SERVICE_KEY in the environment or in \.env"):
-        OnlineEmbedder("service", "m", endpoint, None, Embedding())
-    rests: list[float] = []
+def test_without_a_key_or_a_server_the_reason_is_said(service: Service, online: Settings, monkeypatch: pytest.MonkeyPatch):
+    service.base_url = f"http://127.0.0.1:{free_port()}/v1"
     with pytest.raises(Unavailable, match="cannot be reached"):
-        OnlineEmbedder("service", "m", endpoint, KEY, Embedding(), wait=rests.append)
-    assert sum(rests) == 15
+        service.embedder("m")
+    assert sum(service.rests) == 15.5
+    monkeypatch.delenv("SERVICE_KEY")
+    with pytest.raises(Invalid, match=r"set SERVICE_KEY in the environment or in \.env"):
+        embedding.load_model(online, keys=Keys(online))
 
 
 @pytest.fixture

@@ -37,12 +37,25 @@ KEY = "a-long-secret-for-tests"
 
 @contextlib.contextmanager
 def gateway(
-    tmp_path: Path, *, endpoint: str = "", controller: str = "", api: str = "", timeout_s: float = 5.0, **server: Any
+    tmp_path: Path,
+    *,
+    endpoint: str = "",
+    controller: str = "",
+    api: str = "",
+    timeout_s: float = 5.0,
+    patience_s: float = 0.0,
+    **server: Any,
 ) -> Iterator[httpx2.Client]:
     """A gateway whose endpoint serves `cloud`, and that knows a local model `small`; servers not named are not there."""
     nowhere = f"http://127.0.0.1:{free_port()}"
     places = {"knowledge_base": str(tmp_path), "models": str(tmp_path), "logs": str(tmp_path / "logs")}
-    cloud = {"base_url": f"{endpoint or nowhere}/v1", "models": ["cloud"], "api_key_env": "SCRIPTED_KEY", "timeout_s": timeout_s}
+    cloud = {
+        "base_url": f"{endpoint or nowhere}/v1",
+        "models": ["cloud"],
+        "api_key_env": "SCRIPTED_KEY",
+        "timeout_s": timeout_s,
+        "patience_s": patience_s,
+    }
     llm = {
         "default": "cloud",
         "local": {"small": {"source": "x"}},
@@ -143,7 +156,8 @@ def test_a_client_that_leaves_a_stream_ends_the_work_behind_it(tmp_path):
     gone = threading.Event()
     with cloud(tmp_path, streams_until_left(gone)) as (client, _):
         with client.stream("POST", "/v1/chat/completions", json={**ASK, "stream": True}) as response:
-            next(response.iter_raw())
+            pieces = response.iter_raw()  # held: an iterator that nobody holds closes the connection
+            next(pieces)
             assert not gone.is_set()
         assert gone.wait(LEFT_S)
 
