@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,9 @@ from server.closing_table import Line, closing_table
 from server.embedding import Embedder
 from server.errors import Conflict, NotFound, PaperError
 from server.importing import Imported
-from server.ingestion import Progress, foresee, ingest
+from server.ingestion import foresee, ingest
 from server.knowledge_base import Facts, KnowledgeBase
+from server.progress_bar import moved, show
 from server.shelf import Shelf
 
 ACTIONS = {  # flag -> (what it does, in English and Chinese); in the order in which they are done
@@ -234,7 +235,7 @@ class Work:
     def _check(self, name: str) -> None:
         with tqdm(unit="file", desc=f"{name} check", leave=False, disable=None) as bar:
             try:
-                findings = checking.check(self.shelf.open(name), _moved(bar))
+                findings = checking.check(self.shelf.open(name), moved(bar))
             except PaperError as exc:
                 findings = checking.unopened(name, self.shelf.root / name / "content", exc)
         print(f"{name}: {len(findings)} finding{'s' * (len(findings) > 1)}" if findings else f"{name}: sound")
@@ -263,7 +264,7 @@ class Work:
                 needed = None if source.facts else self._embedder(self.settings.embedding.model)
                 default = Facts(**_model(needed)) if needed else source.facts or Facts("", 0)
                 with tqdm(unit="B", unit_scale=True, desc=f"{source.name} import", leave=False, disable=None) as bar:
-                    end = importing.bring_in(self.shelf, source, default, lambda _file, at, total, bar=bar: _moved(bar)(at, total))  # type: ignore[misc]  # bound now
+                    end = importing.bring_in(self.shelf, source, default, lambda _file, at, total, bar=bar: moved(bar)(at, total))  # type: ignore[misc]  # bound now
                 _show_imported(end)
                 done.append(source.name)
             except PaperError as exc:
@@ -333,7 +334,7 @@ class Work:
         if model not in self._embedders:
             if not (self.options.dry_run or self.settings.endpoint_of(model)):
                 with tqdm(unit="B", unit_scale=True, desc=f"fetching {model}", leave=False, disable=None) as bar:
-                    weights.fetch(model, self.settings.paths.models, lambda _what, done, total: _moved(bar)(done, total))
+                    weights.fetch(model, self.settings.paths.models, lambda _what, done, total: moved(bar)(done, total))
             self._embedders[model] = embedding.load_late(self.settings, model)
         return self._embedders[model]
 
@@ -346,7 +347,7 @@ class Work:
                 self.settings.splitting,
                 files=files,
                 force=force,
-                tell=lambda progress: _show(bar, progress),
+                tell=lambda progress: show(bar, progress),
                 readers=self.settings.readers,
             )
         self._lines.append(Line(kb.name, flag, end))
@@ -371,21 +372,6 @@ def _agreed(question: str) -> bool:
         return sys.stdin.isatty() and input(question).strip().lower() == "yes"
     except EOFError:
         return False
-
-
-def _moved(bar: tqdm) -> Callable[[int, int], None]:  # type: ignore[type-arg]  # tqdm is generic only in its stubs
-    def move(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
-
-    return move
-
-
-def _show(bar: tqdm, progress: Progress) -> None:  # type: ignore[type-arg]  # as above
-    page = f" page {progress.page} of {progress.of_pages} (OCR)" if progress.of_pages else ""
-    words = f"{progress.pages} pages, {progress.chunks} chunks {progress.message} {progress.current[-40:]}{page}"
-    bar.set_postfix_str(words, refresh=False)
-    _moved(bar)(progress.done, progress.total)
 
 
 def _show_imported(end: Imported) -> None:

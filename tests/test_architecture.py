@@ -26,7 +26,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
     ("server.ingestion", "server.shelf"),
     (
         *("server.retrieval", "server.quoting", "server.proving", "server.jobs"),
-        *("server.checking", "server.closing_table"),
+        *("server.checking", "server.closing_table", "server.progress_bar"),
     ),
     ("server.refusal", "server.langchain_view", "server.importing", "server.gathering"),
     ("server.answering",),
