@@ -271,8 +271,10 @@ def test_a_turned_bit_of_kb_json_is_refused_or_changes_no_answer(tmp_path: Path)
         damaged[bit // 8] ^= 1 << bit % 8
         replaced(folder / "kb.json", bytes(damaged))
         try:
-            assert answers(tmp_path) == before
+            found, reason = answers(tmp_path), ""
         except PaperError as exc:
+            found, reason = before, str(exc)
             refused += 1
-            assert "kb.json" in str(exc) or "was built with" in str(exc)
+        assert found == before
+        assert not reason or "kb.json" in reason or "was built with" in reason
     assert refused > 50
