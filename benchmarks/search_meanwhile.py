@@ -92,7 +92,7 @@ def _asked(kb: KnowledgeBase, embedder: Embedder, readers: Readers) -> np.ndarra
         chance = random.Random(f"{seed} {until}")
         time.sleep(chance.random() * readers.pause_s)
         while (started := time.monotonic()) < until:
-            retrieve(kb, embedder, " ".join(chance.choices(words, k=12)), Retrieval())
+            retrieve([(kb, embedder)], " ".join(chance.choices(words, k=12)), Retrieval())
             took = time.monotonic() - started
             found.append(took)
             time.sleep(max(0.0, readers.pause_s - took))

@@ -114,7 +114,7 @@ def _index(kb: KnowledgeBase, sound: Soundness) -> Iterator[Finding]:
                 break
             sound = examine(kb.catalog.path, kb.facts.dimension)  # somebody has written meanwhile
             generation, ids = kb.indexed()
-    except ValueError as exc:  # vectors of another length do not make a matrix
+    except Corrupt as exc:  # vectors of another length do not make a matrix
         yield Finding("index", f"the index cannot be built from the rows ({exc})", command("--recreate-vs", kb.name))
         return
     lacking, extra = np.setdiff1d(sound.windows, ids), np.setdiff1d(ids, sound.windows)

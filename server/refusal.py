@@ -3,7 +3,8 @@
 Support is that of the best passage: its cosine plus 0.2 x the share of the question's terms that it holds, of those that a passage in
 its language can hold. Over 106 pairs of question and library (45 answerable; the others asked of the wrong library, or of none) its AUC
 is 0.972, of the cosine alone 0.880; for English questions 0.987, for Chinese ones 0.947 (benchmarks/results/refusal.md, where the curve
-stands). The thresholds lie just below the lowest answerable ones; of 28 translated questions the Chinese one refuses one. Embedding models that were not measured never refuse.
+stands). The thresholds lie just below the lowest answerable ones; of 28
+translated questions the Chinese one refuses one. Embedding models that were not measured never refuse.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def ingested(kb: KnowledgeBase) -> str:
 
 
 def found(kb: KnowledgeBase) -> list[str]:
-    return sorted(passage.text for passage in retrieve(kb, HashEmbedder(), "apple number", Retrieval()))
+    return sorted(passage.text for passage in retrieve([(kb, HashEmbedder())], "apple number", Retrieval()))
 
 
 def main(root: Path) -> None:

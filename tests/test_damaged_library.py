@@ -54,7 +54,7 @@ def answers(root: Path, name: str = "papers") -> Answers:
     """What a program that starts now answers."""
     shelf = Shelf(root)
     try:
-        return [retrieve(shelf.open(name), HashEmbedder(), question, Retrieval()) for question in QUESTIONS]
+        return [retrieve([(shelf.open(name), HashEmbedder())], question, Retrieval()) for question in QUESTIONS]
     finally:
         shelf.close()
 

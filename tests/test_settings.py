@@ -48,7 +48,7 @@ def test_without_any_source_the_embedded_profile_and_the_defaults_hold():
         "multilingual-e5-small",
     )
     assert (settings.server.gateway_port, settings.server.api_port, settings.server.ui_port) == (20000, 7861, 8501)
-    assert (settings.retrieval.top_k, settings.retrieval.dense_weight) == (5, 0.3)
+    assert (settings.retrieval.top_k, settings.retrieval.dense_weight) == (5, 0.5)
     assert settings.paths.knowledge_base == ROOT / "knowledge_base"
 
 

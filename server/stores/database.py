@@ -57,7 +57,7 @@ class Database:
         try:
             db = self._borrowed()
             yield db
-        except sqlite3.Error as exc:
+        except (sqlite3.Error, UnicodeDecodeError) as exc:  # the second: an error message of SQLite that quotes damaged bytes
             if db is not None:
                 db.close()
             raise self._translated(exc) from exc
@@ -76,12 +76,16 @@ class Database:
             if self._idle:
                 return self._idle.pop()
         db = sqlite3.connect(self.path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False)
-        db.execute("PRAGMA foreign_keys = ON")
-        db.execute("PRAGMA synchronous = NORMAL")
-        db.create_function("folded", 1, folded, deterministic=True)
+        try:
+            db.execute("PRAGMA foreign_keys = ON")
+            db.execute("PRAGMA synchronous = NORMAL")
+            db.create_function("folded", 1, folded, deterministic=True)
+        except BaseException:
+            db.close()
+            raise
         return db
 
-    def _translated(self, exc: sqlite3.Error) -> PaperError:
+    def _translated(self, exc: Exception) -> PaperError:
         if not self.path.parent.exists():
             return NotFound(f"未找到知识库 {self.path.parent.name}")
         code = getattr(exc, "sqlite_errorcode", 0)
@@ -115,9 +119,13 @@ def number(db: sqlite3.Connection, key: str) -> int:
 
 
 def unpacked(blobs: list[bytes]) -> Vectors:
+    """(n, dim) float32, unit length. Raises Corrupt when they are no vectors of one length."""
     if not blobs:
         return np.zeros((0, 0), np.float32)
-    vectors = np.frombuffer(b"".join(blobs), np.float16).reshape(len(blobs), -1).astype(np.float32)
+    try:
+        vectors = np.frombuffer(b"".join(blobs), np.float16).reshape(len(blobs), -1).astype(np.float32)
+    except (TypeError, ValueError) as exc:
+        raise Corrupt(f"vectors in library.db are damaged ({exc}); python init_database.py --check says what to do") from exc
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 

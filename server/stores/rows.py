@@ -138,9 +138,10 @@ def checksum(row: Sequence[Any]) -> int:
     return zlib.crc32(small.encode(), zlib.crc32(spans, zlib.crc32(text.encode())))
 
 
-def vectors_checksum(blobs: Iterable[bytes]) -> int:
-    """One number for the vectors of a chunk, in any order."""
-    return reduce(xor, map(zlib.crc32, blobs), 0)
+def vectors_checksum(blobs: Iterable[object]) -> int:
+    """One number for the vectors of a chunk, in any order; -1, which no vectors have, when one is no blob any more."""
+    some = list(blobs)
+    return reduce(xor, (zlib.crc32(blob) for blob in some if isinstance(blob, bytes)), 0) if all(isinstance(b, bytes) for b in some) else -1
 
 
 def stored_chunk(kb: str, row: Sequence[Any]) -> Passage:

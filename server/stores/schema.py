@@ -83,7 +83,10 @@ def bring_up_to_date(db: sqlite3.Connection, path: str, patience_s: float) -> No
             db.execute(f"PRAGMA user_version = {version + 1}")
         db.execute("COMMIT")
     if _version(db) != SCHEMA:
-        raise Corrupt(f"{path} was written by another version (schema {_version(db)}, known is {SCHEMA}); rebuild it with --recreate-vs")
+        raise Corrupt(
+            f"{path} was written by another version (schema {_version(db)}, known is {SCHEMA}), or is damaged; "
+            "`python init_database.py --recreate-vs` builds it again from content/"
+        )
 
 
 def _write_ahead(db: sqlite3.Connection, patience_s: float) -> None:
