@@ -270,9 +270,7 @@ def test_a_turned_bit_of_kb_json_is_refused_or_changes_no_answer(tmp_path: Path)
         damaged = bytearray(whole)
         damaged[bit // 8] ^= 1 << bit % 8
         replaced(folder / "kb.json", bytes(damaged))
-        try:
-            assert answers(tmp_path) == before
-        except PaperError as exc:
-            refused += 1
-            assert "kb.json" in str(exc) or "was built with" in str(exc)
+        said = outcome(tmp_path, before)
+        refused += said != "same"
+        assert said in ("same", "Corrupt") or "was built with" in said or "kb.json" in said
     assert refused > 50
