@@ -27,6 +27,10 @@ class Papers:
         self._contents = {path.name: path.read_bytes() for path in chosen(folder, count)}
         self._number = 0
 
+    def seed(self, value: float) -> None:
+        """Other dice from now on, as a process needs that was forked."""
+        self._dice.seed(value)
+
     @property
     def all(self) -> dict[str, bytes]:
         """Every paper as it comes, by name."""

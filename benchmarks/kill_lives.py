@@ -71,6 +71,17 @@ class Phases:
         os.close(self._told)
 
 
+class Silent(Phases):
+    """Phases of a process that nobody watches."""
+
+    def __init__(self) -> None:
+        self._depths = mmap.mmap(-1, len(PHASES))
+
+    @contextlib.contextmanager
+    def inside(self, phase: str) -> Iterator[None]:
+        yield
+
+
 @dataclass(frozen=True)
 class World:
     """Where the library lies, and with what it is ingested. `cache` holds readings by content; None reads each file."""
@@ -175,7 +186,14 @@ def serve(world: World, papers: Papers, seconds: float, tell: Callable[[dict[str
     runtime = world.runtime()
     runtime.resume()
     ends = time.monotonic() + seconds
-    threads = [threading.Thread(target=_edit, args=(runtime, papers, f"u{i}-", ends, tell)) for i in range(editors)] if seconds else []
+
+    def edit(share: str) -> None:
+        try:
+            _edit(runtime, papers, share, ends, tell)
+        except Exception as exc:  # noqa: BLE001 - a fault, which the parent counts
+            tell({"error": f"{share}: {exc!r}"})
+
+    threads = [threading.Thread(target=edit, args=(f"u{i}-",)) for i in range(editors)] if seconds else []
     for thread in threads:
         thread.start()
     for thread in threads:

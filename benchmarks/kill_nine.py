@@ -12,6 +12,7 @@ queued, and takes uploads and deletions; what it acknowledged must hold. Most ki
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import logging
 import os
@@ -31,7 +32,7 @@ import psutil
 
 from benchmarks import kill_lives as lives
 from benchmarks.kill_changes import Papers
-from benchmarks.kill_lives import PHASES, Phases, World
+from benchmarks.kill_lives import PHASES, Phases, Silent, World
 from benchmarks.machine import head
 from configs.settings import ROOT, load_settings
 
@@ -56,14 +57,18 @@ CHILD_PATIENCE_S = 10.0  # for the readers of a killed process to be gone
 class Round:
     """What is known about one round: the files that must be there, and what the process was doing when it died."""
 
-    def __init__(self, bench: Bench, kind: str) -> None:
-        self._bench, self.kind = bench, kind
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
         self.acknowledged: dict[str, str | None] = {}
         self.begun: dict[str, str | None] = {}
+        self.errors: list[str] = []
 
     def heard(self, line: bytes) -> None:
-        """A change that a server has begun or acknowledged."""
+        """A change that a server has begun or acknowledged, or an error that it should not have had."""
         change = json.loads(line)
+        if "error" in change:
+            self.errors.append(change["error"])
+            return
         (self.acknowledged if change["done"] else self.begun)[change["name"]] = change["sha256"]
         if change["done"]:
             self.begun.pop(change["name"], None)
@@ -118,7 +123,7 @@ class Bench:
         self.faults += lives.in_child(lambda: lives.compared(self.world, self.calm))
 
     def _round(self, kind: str, kills: int) -> None:
-        round_ = Round(self, kind)
+        round_ = Round(kind)
         done = 0
         while done < kills:
             if kind == "by hand":
@@ -127,8 +132,8 @@ class Bench:
         last = (lambda: lives.increment(self.world)) if kind == "by hand" else (lambda: lives.serve(self.world, self.papers, 0, print))
         self._quiet(last, self.world)
         files = self.world.files()
-        present = {name: lives.hashlib.sha256(content).hexdigest() for name, content in files.items()}
-        found = [*round_.broken(present), *lives.in_child(lambda: lives.findings(self.world))]
+        present = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+        found = [*round_.errors, *round_.broken(present), *lives.in_child(lambda: lives.findings(self.world))]
         self._follow(files)
         found += lives.in_child(lambda: lives.compared(self.world, self.calm))
         self.faults += [f"{kind} up to kill {self.kills}: {fault}" for fault in found]
@@ -165,9 +170,7 @@ class Bench:
         """`work` in a process that is left alone."""
 
         def child() -> None:
-            phases = Phases()
-            os.set_blocking(phases._told, False)  # nobody reads
-            lives.watch(_Silent(), world.cache, random.Random(0))
+            lives.watch(Silent(), world.cache, random.Random(0))
             work()
 
         lives.in_child(child)
@@ -204,11 +207,11 @@ class Bench:
             if round_.kind == "by hand":
                 lives.increment(world)
             else:
-                self.papers._dice.seed(dice.random())
+                self.papers.seed(dice.random())
                 lives.serve(world, self.papers, SERVED_S, lambda change: os.write(tell, json.dumps(change).encode() + b"\n") and None)
             code = 0
         except BaseException as exc:  # noqa: BLE001 - the parent counts it as a fault
-            os.write(tell, json.dumps({"name": "", "sha256": None, "done": False, "error": repr(exc)}).encode() + b"\n")
+            os.write(tell, json.dumps({"error": repr(exc)}).encode() + b"\n")
         finally:
             os._exit(code)
 
@@ -252,16 +255,6 @@ class Bench:
                 break
             time.sleep(0.02)
         self.gone_s = max(self.gone_s, time.monotonic() - started)
-
-
-class _Silent(Phases):
-    """Phases that nobody watches."""
-
-    def __init__(self) -> None:
-        pass
-
-    def inside(self, phase: str) -> Any:
-        return lives.contextlib.nullcontext()
 
 
 def _of_group(group: int) -> list[psutil.Process]:
@@ -319,7 +312,8 @@ def main() -> int:
         print("\n| phase that a kill hit (several at once) | kills |\n|---|---|")
         for phase in (*PHASES, "between"):
             print(f"| {phase} | {bench.hits[phase]} |")
-        print(f"\nseed {options.seed}; changes by hand: {', '.join(f'{k} {v}' for k, v in sorted(bench.kinds.items()))}")
+        print("\nbetween: opening a library, splitting, waiting")
+        print(f"seed {options.seed}; changes by hand: {', '.join(f'{k} {v}' for k, v in sorted(bench.kinds.items()))}")
         for fault in bench.faults[:50]:
             print(f"- {fault}")
     return 1 if bench.faults else 0

@@ -291,7 +291,7 @@ def build(settings: Settings) -> Runtime:
     root.mkdir(parents=True, exist_ok=True)
     for grave in root.glob(".deleted-*"):
         shutil.rmtree(grave, ignore_errors=True)
-    for pattern in ("*/content/**/.*.upload", "*/vectors/.index*"):
+    for pattern in ("*/content/**/.*.upload", "*/vectors/.index*", f"*/.kb.json.{'?' * 32}"):
         for half in root.glob(pattern):
             with contextlib.suppress(OSError):
                 if time.time() - half.stat().st_mtime > HALF_WRITTEN_S:

@@ -270,11 +270,7 @@ def test_a_turned_bit_of_kb_json_is_refused_or_changes_no_answer(tmp_path: Path)
         damaged = bytearray(whole)
         damaged[bit // 8] ^= 1 << bit % 8
         replaced(folder / "kb.json", bytes(damaged))
-        try:
-            found, reason = answers(tmp_path), ""
-        except PaperError as exc:
-            found, reason = before, str(exc)
-            refused += 1
-        assert found == before
-        assert not reason or "kb.json" in reason or "was built with" in reason
+        said = outcome(tmp_path, before)
+        refused += said != "same"
+        assert said in ("same", "Corrupt") or "was built with" in said or "kb.json" in said
     assert refused > 50

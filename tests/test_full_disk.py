@@ -185,3 +185,13 @@ def test_folders_that_do_not_let_us_write_are_told_in_words(shelf: Shelf, kb: Kn
 
 def test_every_code_of_sqlite_that_is_of_the_disk_has_its_words():
     assert all(words and not words.endswith(".") for words in database.OF_THE_DISK.values())
+
+
+def test_errors_in_every_connection_leave_the_shared_memory_that_a_full_disk_could_not_give_again(kb: KnowledgeBase):
+    fill(kb, "a", ["apple tree"])
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError), kb.catalog._connection():
+            raise ZeroDivisionError
+        assert (kb.folder / "library.db-shm").exists()
+    kb.close()
+    assert not (kb.folder / "library.db-shm").exists()
