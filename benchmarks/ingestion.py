@@ -33,7 +33,14 @@ from server.ingestion.hand import window_texts
 from server.readers.process import ReaderProcess
 from server.splitting import split
 
-ONE_THREAD = "PyMuPDFLoader, OMP_NUM_THREADS=1"  # two threads on cores that others use spend most of their time waiting for each other
+# Our model folder holds float16, which the recipe takes as it is, and which CPUs are slow in; folders from elsewhere hold float32. Two
+# threads on cores that others use spend much of their time waiting for each other.
+RECIPES = {  # name -> loader, number type, threads (0: torch's default)
+    "PyMuPDFLoader": ("PyMuPDFLoader", "", 0),
+    "PyPDFLoader": ("PyPDFLoader", "", 0),
+    "PyMuPDFLoader, float32": ("PyMuPDFLoader", "float32", 0),
+    "PyMuPDFLoader, float32, 1 thread": ("PyMuPDFLoader", "float32", 1),
+}
 PAPERS = ROOT.parent / "shared" / "library" / "papers"
 
 
@@ -88,9 +95,7 @@ def _against_langchain(papers: Sequence[Paper], rounds: int) -> None:
     for loader in LOADERS:
         if missing(loader):
             print(f"{loader} is left out: {', '.join(missing(loader))} not installed; pip install -r benchmarks/requirements.txt\n")
-    ways = ["ours", *(loader for loader in LOADERS if not missing(loader))]
-    if "PyMuPDFLoader" in ways:
-        ways.append(ONE_THREAD)
+    ways = ["ours", *(name for name, (loader, _, _) in RECIPES.items() if not missing(loader))]
     print("| way | pages | vectors | s | CPU-s | pages/s | pages/CPU-s | load |\n|---|---|---|---|---|---|---|---|", flush=True)
     costs: dict[str, list[Cost]] = {way: [] for way in ways}
     for number in range(rounds):
@@ -139,8 +144,9 @@ def _cost(way: str, papers: Sequence[Paper]) -> Cost:
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
         json.dump(job, file)
         file.flush()
-        command = [sys.executable, "-m", "benchmarks.ingestion_parts", way.partition(",")[0], file.name]
-        environment = os.environ | ({"OMP_NUM_THREADS": "1"} if way == ONE_THREAD else {})
+        loader, dtype, threads = RECIPES.get(way, (way, "", 0))
+        command = [sys.executable, "-m", "benchmarks.ingestion_parts", loader, file.name, dtype]
+        environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
         ended = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
     return Cost(**json.loads(ended.stdout.splitlines()[-1]))
 

@@ -1,6 +1,6 @@
 """One way of getting papers into an index, in a process of its own; in: a JSON file that names them; out: JSON with what it cost.
 
-python -m benchmarks.ingestion_parts WAY JOB      benchmarks/ingestion.py calls it
+python -m benchmarks.ingestion_parts WAY JOB [DTYPE]      benchmarks/ingestion.py calls it
 
 The model is loaded before the clock starts. Ingestion does not step back here, so that other work on the machine takes as much from each.
 """
@@ -88,8 +88,11 @@ def ours(job: dict[str, Any]) -> Cost:
         return cost(end.pages, kb.catalog.counts()[2])
 
 
-def langchain(job: dict[str, Any], loader: str) -> Cost:
-    """The plain recipe: loader, RecursiveCharacterTextSplitter, HuggingFaceEmbeddings, FAISS, all with their defaults."""
+def langchain(job: dict[str, Any], loader: str, dtype: str) -> Cost:
+    """The plain recipe: loader, RecursiveCharacterTextSplitter, HuggingFaceEmbeddings, FAISS, all with their defaults.
+
+    An empty `dtype` takes the number type that the model's folder names.
+    """
     warnings.simplefilter("ignore")  # langchain_community announces its end
     logging.disable(logging.WARNING)  # pypdf wants fontTools for every font
     from langchain_community import document_loaders
@@ -97,7 +100,8 @@ def langchain(job: dict[str, Any], loader: str) -> Cost:
     from langchain_huggingface import HuggingFaceEmbeddings
     from langchain_text_splitters import RecursiveCharacterTextSplitter
 
-    model = HuggingFaceEmbeddings(model_name=str(_folder()), model_kwargs={"local_files_only": True})
+    chosen: dict[str, Any] = {"model_kwargs": {"dtype": dtype}} if dtype else {}
+    model = HuggingFaceEmbeddings(model_name=str(_folder()), model_kwargs={"local_files_only": True} | chosen)
     model.embed_documents(["probe"])
     load = getattr(document_loaders, loader)
     with tempfile.TemporaryDirectory() as temporary:
@@ -137,7 +141,7 @@ def main() -> None:
     """Print the cost as JSON, on the last line."""
     way, job = sys.argv[1], json.loads(Path(sys.argv[2]).read_text(encoding="utf-8"))
     priority.NICENESS = 0
-    cost = {"alone": alone, "ours": ours}[way](job) if way in ("alone", "ours") else langchain(job, way)
+    cost = {"alone": alone, "ours": ours}[way](job) if way in ("alone", "ours") else langchain(job, way, "".join(sys.argv[3:]))
     print(json.dumps(asdict(cost)))
 
 

@@ -14,6 +14,7 @@ from server.errors import Cancelled
 from server.ingestion.hand import InHand
 
 ROOM = 2048  # windows in hand; 50 MB with the places of their words, and a dozen batches of a GPU
+LOW = 64  # windows; about two seconds of work for a core
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,11 @@ class WindowPool:
             self._waiting.sort(key=lambda window: window.tokens)
             self._changed.notify_all()
 
+    def wait_until_low(self) -> None:
+        """Wait until fewer than LOW windows wait to be embedded, or the pool is closed: until more has to be read at once."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or len(self._waiting) < LOW)
+
     def take(self, batching: Batching) -> list[Window]:
         """Wait for windows; a batch of one file's longest window and others next to it in length. Empty when the pool is closed.
 
@@ -73,6 +79,7 @@ class WindowPool:
             del self._waiting[first:end]
             for window in batch:
                 window.file.untaken -= 1
+            self._changed.notify_all()
             return batch
 
     def arrived(self, batch: Sequence[Window]) -> list[InHand]:

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 
-NICENESS = 10  # such a thread gets a tenth of a core that another one wants, and all of one that nobody wants
+NICENESS = 5  # such a thread gets a quarter of a core that another one wants, and all of one that nobody wants
 
 
 def step_back() -> None:

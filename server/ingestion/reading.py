@@ -1,6 +1,7 @@
 """A pool of readers: files -> documents -> chunks, each with a child process of its own; out: reports, and files for the window pool.
 
-So a scan, which keeps its reader busy for minutes, holds up no other file, and reading goes on while others are embedded.
+One of them reads ahead as far as the pool has room. The others help when it does not keep up, because it is busy with a scan for
+minutes, or embedding is fast: a child costs a second of CPU and 150 MB.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from server.stores.rows import Reading
 from server.types import Document
 
 MOST_READERS = 8  # 150 to 700 MB each
+HELP_AFTER_S = 2.0  # the first reader needs one to start
 ATTEMPTS = 2  # a copy that was just beginning is complete the second time, or the next run's
 COUNTED_AT_ONCE = 16  # windows; counting them takes 2 ms, in which questions wait for the tokenizer
 
@@ -54,7 +56,8 @@ class ReadingWorkers:
         count = min(readers_at_once(os.cpu_count() or 1), len(todo))
         self._processes = [ReaderProcess(timeout_s=readers.timeout_s, memory_mib=readers.memory_mib) for _ in range(count)]
         self._threads = [
-            threading.Thread(target=self._work, args=(process,), name=f"read-{n}", daemon=True) for n, process in enumerate(self._processes)
+            threading.Thread(target=self._work, args=(process, n), name=f"read-{n}", daemon=True)
+            for n, process in enumerate(self._processes)
         ]
         for thread in self._threads:
             thread.start()
@@ -66,11 +69,15 @@ class ReadingWorkers:
         for thread in self._threads:
             thread.join()
 
-    def _work(self, process: ReaderProcess) -> None:
+    def _work(self, process: ReaderProcess, place: int) -> None:
         step_back()
+        self._stop.wait(place * HELP_AFTER_S)
         try:
             with process:
                 while self._todo and not self._stop.is_set():
+                    if place:
+                        self._pool.wait_until_low()
+                        self._go_on()
                     try:
                         item = self._todo.popleft()
                     except IndexError:  # another one took the last
