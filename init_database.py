@@ -10,6 +10,7 @@ Works while the server runs, which sees the change at its next search. Exit code
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import sys
 from collections.abc import Sequence
@@ -304,13 +305,9 @@ class Work:
         return f"read {len(read)} files{names_of(read)} and drop {len(gone)} from the database{names_of(gone)}"
 
     def _create(self, name: str) -> None:
-        embedder = self._embedder(self.settings.embedding.model)
-        try:
-            self.shelf.create(name, **_model(embedder))
-        except Conflict:
-            if name not in self.shelf:
-                raise
-            # another program has made it since we looked
+        model = _model(self._embedder(self.settings.embedding.model))
+        with contextlib.suppress(Conflict):  # another program has made it since we looked
+            self.shelf.create(name, **model)
 
     def _must_exist(self, name: str) -> None:
         if name not in self.shelf and not (self.shelf.root / name / "content").is_dir():

@@ -155,7 +155,8 @@ def test_what_was_read_before_a_new_upload_does_not_take_its_place(kb: Knowledge
     assert texts(kb, "a.md") == []
     kb.catalog.fail("a.md", "it was damaged", "old", "recipe")
     assert states(kb) == {"a.md": "queued"}
-    kb.catalog.queue(["a.md"])  # the run that reads the new ones begins
+    kb.catalog.queue(["a.md"])  # the run that reads the new ones
+    kb.catalog.mark(["a.md"], "reading")
     read_as(kb, "a.md", "new", "new words")
     assert states(kb) == {"a.md": "ready"}
     kb.catalog.queue(["a.md"])
@@ -163,8 +164,25 @@ def test_what_was_read_before_a_new_upload_does_not_take_its_place(kb: Knowledge
     assert texts(kb, "a.md") == ["words by hand"]
 
 
+def test_what_lay_there_between_two_uploads_of_the_same_bytes_is_not_taken_for_them(kb: KnowledgeBase):
+    kb.catalog.queue(["a.md"], awaited="first")
+    kb.catalog.queue(["a.md"])  # a run has hashed the first
+    kb.catalog.queue(["a.md"], awaited="second")
+    kb.catalog.mark(["a.md"], "reading")  # and reads the second
+    kb.catalog.queue(["a.md"], awaited="first")  # which is replaced by the first again
+    kb.catalog.mark(["a.md"], "embedding")
+    read_as(kb, "a.md", "first", "words of the second")
+    assert (states(kb), texts(kb, "a.md")) == ({"a.md": "queued"}, [])
+    kb.catalog.mark(["a.md"], "reading")
+    kb.catalog.mark(["a.md"], "embedding")
+    assert states(kb) == {"a.md": "embedding"}
+    read_as(kb, "a.md", "first", "words of the first")
+    assert texts(kb, "a.md") == ["words of the first"]
+
+
 def test_a_file_that_fails_is_not_waited_for_any_more(kb: KnowledgeBase):
     kb.catalog.queue(["a.md"], awaited="new")
+    kb.catalog.mark(["a.md"], "reading")
     kb.catalog.fail("a.md", "it is damaged", "new", "recipe")
     assert states(kb) == {"a.md": "failed"}
     kb.catalog.queue(["a.md"])
@@ -175,6 +193,7 @@ def test_a_file_that_fails_is_not_waited_for_any_more(kb: KnowledgeBase):
 def test_an_upload_that_failed_for_no_fault_of_its_own_is_tried_again_by_the_next_start(kb: KnowledgeBase):
     kb.catalog.queue(["a.md", "b.md"], awaited="new")
     kb.catalog.mark(["a.md"], "failed", "the reader was ended from outside")
+    kb.catalog.mark(["b.md"], "reading")
     read_as(kb, "b.md", "new", "words")
     kb.catalog.await_nothing()
     assert states(kb) == {"a.md": "queued", "b.md": "ready"}

@@ -67,11 +67,16 @@ class Catalog(SearchRows, Following):
             return dict(db.execute("SELECT name, splitting FROM files WHERE splitting <> ''").fetchall())
 
     def mark(self, names: Sequence[str], state: FileState, reason: str = "") -> None:
-        """Set the state of files; their chunks stay as they are. A file that was removed meanwhile stays removed."""
+        """Set the state of files; their chunks stay as they are.
+
+        A file that was removed meanwhile stays removed, and one that was uploaded again since it was `reading` stays queued.
+        """
         now = time.time()
         with self._write() as db:
             db.executemany(
-                "UPDATE files SET state = ?, reason = ?, updated_at = ? WHERE name = ?", [(state, reason, now, n) for n in names]
+                "UPDATE files SET state = ?1, reason = ?2, updated_at = ?3 WHERE name = ?4 "
+                "AND NOT (?1 = 'embedding' AND state = 'queued' AND awaited <> '')",
+                [(state, reason, now, name) for name in names],
             )
 
     def queue(self, names: Sequence[str], splitting: str | None = None, *, awaited: str | None = None) -> None:
@@ -197,12 +202,17 @@ class Catalog(SearchRows, Following):
 
 
 def _wanted(db: sqlite3.Connection, name: str, sha256: str) -> int | None:
-    """The id of a file whose bytes have been read; None when it was removed, or when other bytes have been uploaded meanwhile."""
-    row = db.execute("SELECT id, awaited FROM files WHERE name = ?", (name,)).fetchone()
-    if row is None or row[1] in ("", sha256):
-        return int(row[0]) if row else None
-    db.execute("UPDATE files SET state = 'queued' WHERE id = ?", (row[0],))
-    return None
+    """The id of a file whose bytes have been read; None when it was removed, or uploaded again since then.
+
+    It is not enough that the same bytes were uploaded again: others may have lain there in between, and been read.
+    """
+    row = db.execute("SELECT id, awaited, state FROM files WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        return None
+    if row[1] and (row[1] != sha256 or row[2] == "queued"):
+        db.execute("UPDATE files SET state = 'queued' WHERE id = ?", (row[0],))
+        return None
+    return int(row[0])
 
 
 def _id_of(db: sqlite3.Connection, name: str) -> int | None:
