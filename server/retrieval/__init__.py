@@ -15,7 +15,7 @@ from server.knowledge_base import KnowledgeBase
 from server.language import language_of
 from server.retrieval.candidates import Candidate, candidates
 from server.retrieval.choosing import different, diverse, few_of_each_paper, spans_papers
-from server.retrieval.fusion import LANGUAGE_GAP, fused
+from server.retrieval.fusion import LANGUAGE_GAP, fused, weight_of_vectors
 from server.retrieval.reranking import Reranker
 from server.stores.where import EVERYWHERE, Where
 from server.stores.words import question_terms
@@ -61,10 +61,11 @@ def _scored(libraries: Sequence[Library], question: str, settings: Retrieval, wh
     models: dict[str, list[Candidate]] = {}
     for kb, embedder in libraries:
         models.setdefault(embedder.name, []).extend(candidates(kb, embedder, question, terms, settings.pool, where))
+    weight = weight_of_vectors(terms, settings.dense_weight)
     scored: list[Candidate] = []
     for model, own in models.items():
         gap = LANGUAGE_GAP.get(model, 0.0)
-        scores = fused([c.similarity for c in own], [c.words for c in own], [c.unmatchable for c in own], settings.dense_weight, gap)
+        scores = fused([c.similarity for c in own], [c.words for c in own], [c.unmatchable for c in own], weight, gap)
         factors = [REFERENCE if c.passage.kind == "reference" else 1.0 for c in own]
         scored += [replace(c, score=score * factor) for c, score, factor in zip(own, scores, factors, strict=True)]
     return scored

@@ -18,6 +18,8 @@ from server.types import Language
 
 LANGUAGE_GAP = {"multilingual-e5-small": 0.05}  # cosine; models that were not measured get none
 A_LITTLE_CHINESE, MOSTLY_CHINESE = 0.1, 0.5  # of a passage: formulas and names stand in Chinese texts too, and terms in English ones
+KEYWORDS = 3  # so few terms are no question
+KEYWORD_WEIGHT = 0.3  # below a half, a passage with all words and the worst cosine is before one with the best cosine and no word
 CROSS_LANGUAGE = 0.7  # share of its dense score that counts for terms that a passage in another language cannot hold
 
 
@@ -39,6 +41,11 @@ def fused(
         word = min(1.0, (min(1.0, matched) + matched / most) / 2 + share * CROSS_LANGUAGE * dense)
         result.append(dense_weight * dense + (1 - dense_weight) * word)
     return result
+
+
+def weight_of_vectors(terms: Sequence[str], dense_weight: float) -> float:
+    """`dense_weight`, or less for keywords: the vector of a bare name or number says little, and what holds it must come first."""
+    return min(dense_weight, KEYWORD_WEIGHT) if len(terms) <= KEYWORDS else dense_weight
 
 
 def term_weights(total: int, frequencies: Sequence[int]) -> list[float]:

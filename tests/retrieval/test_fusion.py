@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.retrieval.fusion import CROSS_LANGUAGE, fused, ideal_word_score, term_weights, unmatchable_share
+from server.retrieval.fusion import CROSS_LANGUAGE, fused, ideal_word_score, term_weights, unmatchable_share, weight_of_vectors
 from server.types import Language
 
 
@@ -50,6 +50,14 @@ def test_word_scores_above_the_ideal_count_as_one_and_equal_cosines_as_best():
 def test_what_a_passage_cannot_hold(asked: Language, passage: str, expected: float):
     assert unmatchable_share(["faiss", "召回", "回率"], [1.0, 2.0, 1.0], asked, passage) == pytest.approx(expected)
     assert unmatchable_share([], [], asked, passage) == (expected > 0)
+
+
+def test_the_passage_with_the_keyword_is_first_whatever_the_vectors_say():
+    assert weight_of_vectors(["xq7"], 0.5) == weight_of_vectors(["a", "b", "c"], 0.5) == 0.3
+    assert weight_of_vectors(["a", "b", "c", "d"], 0.5) == 0.5
+    assert weight_of_vectors(["xq7"], 0.2) == 0.2
+    worst, best = fused([0.7, 0.9], [0.6, 0.0], [0, 0], weight_of_vectors(["xq7"], 0.5))
+    assert worst > best
 
 
 def test_nothing_to_fuse():
