@@ -51,10 +51,13 @@ class WindowPool:
             self._waiting.sort(key=lambda window: window.tokens)
             self._changed.notify_all()
 
-    def wait_until_low(self) -> None:
-        """Wait until fewer than LOW windows wait to be embedded, or the pool is closed: until more has to be read at once."""
+    def wait_until_low(self, for_s: float = 0.0) -> None:
+        """Wait until fewer than LOW windows wait to be embedded and did so for `for_s`, or the pool is closed: until more must be read."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or len(self._waiting) < LOW)
+            while not self._closed:
+                self._changed.wait_for(lambda: self._closed or len(self._waiting) < LOW)
+                if not self._changed.wait_for(lambda: self._closed or len(self._waiting) >= LOW, timeout=for_s):
+                    return
 
     def take(self, batching: Batching) -> list[Window]:
         """Wait for windows; a batch of one file's longest window and others next to it in length. Empty when the pool is closed.

@@ -27,7 +27,7 @@ from server.stores.rows import Reading
 from server.types import Document
 
 MOST_READERS = 8  # 150 to 700 MB each
-HELP_AFTER_S = 2.0  # the first reader needs one to start
+HELP_AFTER_S = 3.0  # of too little to embed; the first reader needs 1.5 to start, and each further one costs a second of CPU
 ATTEMPTS = 2  # a copy that was just beginning is complete the second time, or the next run's
 COUNTED_AT_ONCE = 16  # windows; counting them takes 2 ms, in which questions wait for the tokenizer
 
@@ -71,13 +71,14 @@ class ReadingWorkers:
 
     def _work(self, process: ReaderProcess, place: int) -> None:
         step_back()
-        self._stop.wait(place * HELP_AFTER_S)
+        patience_s = place * HELP_AFTER_S
         try:
             with process:
                 while self._todo and not self._stop.is_set():
                     if place:
-                        self._pool.wait_until_low()
+                        self._pool.wait_until_low(patience_s)
                         self._go_on()
+                        patience_s = 0.0
                     try:
                         item = self._todo.popleft()
                     except IndexError:  # another one took the last
