@@ -25,7 +25,10 @@ from configs.profiles import PROFILES
 ROOT = Path(__file__).resolve().parents[1]
 PREFIX = "PAPERPROOF_"
 SETTINGS_VARIABLE = "PAPERPROOF_SETTINGS"
-NOT_SETTINGS = (SETTINGS_VARIABLE, "PAPERPROOF_API_URL", "PAPERPROOF_API_KEY")  # the last two are the web UI's own
+NOT_SETTINGS = (  # addresses and secrets that startup.py hands to the web UI and to the API
+    *(SETTINGS_VARIABLE, "PAPERPROOF_API_URL", "PAPERPROOF_API_KEY"),
+    *("PAPERPROOF_CONTROL_URL", "PAPERPROOF_CONTROL_SECRET"),
+)
 
 
 class SettingsError(ValueError):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from configs.settings import ROOT, Settings, settings_file
 from server.launch import Plan
-from server.processes import Report
+from server.parts import Report
 
 PACKAGES = {"langchain": "langchain", "fastchat": "fschat", "faiss": "faiss-cpu", "torch": "torch"}
 RULE = "─" * 100

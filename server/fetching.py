@@ -10,7 +10,9 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tqdm import tqdm
@@ -19,6 +21,55 @@ from server import weights
 from server.errors import PaperError
 
 EVERY_S = 0.2
+
+Say = Callable[[str], None]
+
+
+class Fetches:
+    """Weights that are on their way, there, or not to be had. Its methods belong to the main thread; `todo` gives that thread work."""
+
+    def __init__(
+        self, models: Path, run: Callable[[tuple[str, ...]], subprocess.Popen[bytes]], todo: Callable[[Callable[[], None]], None], say: Say
+    ) -> None:
+        """`run` starts a command that is stopped with everything else."""
+        self._models = models
+        self._run = run
+        self._todo = todo
+        self._say = say
+        self._going: set[str] = set()
+        self._absent: dict[str, str] = {}  # source -> why it could not be fetched
+
+    @property
+    def going(self) -> bool:
+        """Whether anything is being fetched."""
+        return bool(self._going)
+
+    def reason(self, source: str) -> str | None:
+        """ "" when the source is there, as far as is known; why it is not; None while it is being fetched."""
+        return None if source in self._going else self._absent.get(source, "")
+
+    def begin(self, source: str, quiet: bool = False) -> None:
+        """Fetch the source unless it is there or on its way; an earlier failure is forgotten."""
+        if source in self._going:
+            return
+        self._absent.pop(source, None)
+        if not weights.missing([source], self._models):
+            return
+        self._going.add(source)
+        self._say(f"{source}: its weights are not in {self._models}; fetching them")
+        process = self._run(command(source, self._models))
+
+        def wait() -> None:
+            error = follow(process, source, quiet)
+            self._todo(lambda: self._ended(source, error))
+
+        threading.Thread(target=wait, daemon=True).start()
+
+    def _ended(self, source: str, error: str) -> None:
+        self._going.discard(source)
+        if error:
+            self._absent[source] = error
+        self._say(f"✗ {source}: {error}. The other parts go on" if error else f"✓ {source}: its weights are there")
 
 
 def command(source: str, models: Path) -> tuple[str, ...]:

@@ -8,8 +8,10 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -18,7 +20,7 @@ import httpx2
 from configs.settings import PREFIX, ROOT, LocalModel, Settings, is_loopback, load_settings, local_url
 from server import weights
 from server.errors import Invalid
-from server.processes import Part
+from server.parts import Part
 
 Kind = Literal["controller", "worker", "gateway", "api", "ui"]
 
@@ -103,52 +105,60 @@ def make_plan(wish: Wish) -> Plan:
     return Plan(load_settings(overrides), frozenset(kinds), models, controller, overrides, wish.quiet)
 
 
-def places(plan: Plan, http: httpx2.Client) -> list[Place]:
-    """The parts in the order in which they need each other; stopped in reverse."""
-    server, common = plan.settings.server, environment(plan)
-    python = sys.executable
-
-    def place(
-        kind: Kind,
-        name: str,
-        command: tuple[str, ...],
-        port: int,
-        answers: Callable[[], bool],
-        source: str = "",
-        door: Mapping[str, str] = {},
-    ) -> Place:
-        host = "127.0.0.1" if kind in ("controller", "worker") else server.host
-        log = re.sub(r"[^\w.-]", "-", name) if kind == "worker" else kind
-        part = Part(
-            name=name,
-            command=command,
-            answers=answers,
-            log=plan.settings.paths.logs / f"{log}.log",
-            address=local_url(host, port) + ("/v1" if kind == "gateway" else ""),
-            environment={**common, **door},
-            deadline_s=DEADLINES_S[kind],
-        )
-        return Place(kind, part, host, port, f"server.{kind}_port", source)
-
+def places(plan: Plan, http: httpx2.Client, control: Mapping[str, str] = MappingProxyType({})) -> list[Place]:
+    """The parts but the workers, in the order in which they need each other; stopped in reverse. `control` is for the API alone."""
+    server, python = plan.settings.server, sys.executable
     gateway, api, ui = (local_url(server.host, port) for port in (server.gateway_port, server.api_port, server.ui_port))
     table: list[Place] = []
     if "controller" in plan.kinds:
-        start = (python, "-m", "server.serving.controller")
-        table.append(place("controller", "controller", start, server.controller_port, lambda: answers_controller(http, plan.controller)))
-    for index, name in enumerate(plan.models):
-        model, port = plan.settings.llm.local[name], server.worker_port + index
-        command = (*_worker(model), name, "--port", str(port), "--controller", plan.controller)
-        check = _worker_check(http, f"http://127.0.0.1:{port}", plan.controller, name)
-        table.append(place("worker", f"worker {name}", command, port, check, model.source))
+        start: tuple[str, ...] = (python, "-m", "server.serving.controller")
+        check = partial(answers_controller, http, plan.controller)
+        table.append(_place(plan, "controller", "controller", start, server.controller_port, check))
     if "gateway" in plan.kinds:
         start = (python, "-m", "server.serving.gateway")
-        table.append(place("gateway", "OpenAI API", start, server.gateway_port, lambda: _ok(http, f"{gateway}/health")))
+        table.append(_place(plan, "gateway", "OpenAI API", start, server.gateway_port, partial(_ok, http, f"{gateway}/health")))
     if "api" in plan.kinds:
-        table.append(place("api", "API", (python, "-m", "server.api"), server.api_port, lambda: _ok(http, f"{api}/health")))
+        start = (python, "-m", "server.api")
+        table.append(_place(plan, "api", "API", start, server.api_port, partial(_ok, http, f"{api}/health"), more=control))
     if "ui" in plan.kinds:
-        door = {"PAPERPROOF_API_URL": api} | _ui_key(plan.settings)
-        table.append(place("ui", "web UI", _streamlit(plan.settings), server.ui_port, lambda: _ok(http, f"{ui}/_stcore/health"), door=door))
+        more = {"PAPERPROOF_API_URL": api} | _ui_key(plan.settings)
+        start = _streamlit(plan.settings)
+        table.append(_place(plan, "ui", "web UI", start, server.ui_port, partial(_ok, http, f"{ui}/_stcore/health"), more=more))
     return table
+
+
+def worker(plan: Plan, http: httpx2.Client, name: str, port: int) -> Place:
+    """The worker of a local model. It is ready when the controller knows it, and alive as long as it answers by itself."""
+    model, own = plan.settings.llm.local[name], f"http://127.0.0.1:{port}"
+    command = (*_worker(model), name, "--port", str(port), "--controller", plan.controller)
+    alive = partial(_answers_worker, http, own)
+    place = _place(plan, "worker", f"worker {name}", command, port, lambda: alive() and _lists(http, plan.controller, name), alive=alive)
+    return replace(place, source=model.source)
+
+
+def _place(
+    plan: Plan,
+    kind: Kind,
+    name: str,
+    command: tuple[str, ...],
+    port: int,
+    answers: Callable[[], bool],
+    more: Mapping[str, str] = MappingProxyType({}),
+    alive: Callable[[], bool] | None = None,
+) -> Place:
+    host = "127.0.0.1" if kind in ("controller", "worker") else plan.settings.server.host
+    log = re.sub(r"[^\w.-]", "-", name) if kind == "worker" else kind
+    part = Part(
+        name=name,
+        command=command,
+        answers=answers,
+        log=plan.settings.paths.logs / f"{log}.log",
+        address=local_url(host, port) + ("/v1" if kind == "gateway" else ""),
+        environment={**environment(plan), **more},
+        deadline_s=DEADLINES_S[kind],
+        alive=alive,
+    )
+    return Place(kind, part, host, port, f"server.{kind}_port")
 
 
 def sources(plan: Plan) -> list[str]:
@@ -296,13 +306,8 @@ def _lists(http: httpx2.Client, controller: str, model: str | None) -> bool:
         return False
 
 
-def _worker_check(http: httpx2.Client, worker: str, controller: str, model: str) -> Callable[[], bool]:
-    def answers() -> bool:
-        try:
-            if http.post(f"{worker}/worker_get_status", timeout=CHECK_TIMEOUT_S).status_code != 200:
-                return False
-        except httpx2.HTTPError:
-            return False
-        return _lists(http, controller, model)
-
-    return answers
+def _answers_worker(http: httpx2.Client, address: str) -> bool:
+    try:
+        return http.post(f"{address}/worker_get_status", timeout=CHECK_TIMEOUT_S).status_code == 200
+    except httpx2.HTTPError:
+        return False

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Container
 from dataclasses import dataclass
 
 import psutil
 
 from configs.settings import PREFIX
+from server.errors import Invalid
 
 LONGEST = 160  # characters of a command line
 
@@ -34,6 +36,14 @@ def complaints(wanted: list[Wanted]) -> list[str]:
         elif problem := _problem(want):
             sentences.append(problem)
     return sentences
+
+
+def free_from(first: int, but: Container[int], host: str = "127.0.0.1") -> int:
+    """The lowest port from `first` on that can be opened and is not in `but`. Raises Invalid when there is none."""
+    for port in range(first, 65536):
+        if port not in but and not _problem(Wanted("", host, port, "")):
+            return port
+    raise Invalid(f"no port from {first} on is free")
 
 
 def _problem(want: Wanted) -> str:

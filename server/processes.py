@@ -1,8 +1,9 @@
 """Run, watch and stop commands; in: `Part`s (command, health check, log); out: a state for each, one clear line an event.
 
-A part in a session of its own is started, asked until it answers, started again with a growing pause when it dies, given up
-after too many quick deaths, and stopped with everything below it. When the supervisor itself is killed, the kernel (Linux) and the guard
-(server/trees.py) stop the parts. All methods belong to the main thread: the kernel's signal follows the thread that started a part.
+A part in a session of its own is started, asked until it answers and from then on whether it still does, started again with a growing
+pause when it dies or hangs, given up after too many quick deaths, and stopped with everything below it, alone or with all others. When
+the supervisor itself is killed, the kernel (Linux) and the guard (server/trees.py) stop the parts. All methods belong to the main
+thread: the kernel's signal follows the thread that started a part.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO
 
 import psutil
 
 from server import trees
 from server.log_excerpt import reason_in
+from server.parts import Part, Patience, Report, State
 
 log = logging.getLogger(__name__)
 
-State = Literal["waiting", "starting", "ready", "silent", "resting", "failed", "stopped"]
-
 _CODE = Path(__file__).resolve().parents[1]
+LOOK_S = 1.0  # between two questions to a part that is ready
 RECORD_S = 3.0  # how often new grandchildren are looked for
 ORDERLY_S = 5.5  # of the ten seconds that a stop may take: for parts to leave by themselves
 GRACE_S = 1.0  # then, after SIGTERM to whatever is left, before SIGKILL
@@ -42,55 +43,26 @@ _LEASH = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A command that should always run. `answers` asks once whether it is ready and takes 2 s at most; it is called from a thread."""
+@dataclass(slots=True, eq=False)
+class _Pulse:
+    """What the thread that asks one process has heard; `missed` questions in a row since `silent_since` (monotonic)."""
 
-    name: str
-    command: tuple[str, ...]
-    answers: Callable[[], bool]
-    log: Path
-    address: str = ""
-    environment: Mapping[str, str] = field(default_factory=dict)
-    deadline_s: float = 120.0
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How deaths are answered: pauses double from `first_s` to `longest_s`; a life of `healthy_s` makes the past forgotten."""
-
-    first_s: float = 0.5
-    longest_s: float = 30.0
-    healthy_s: float = 60.0
-    deaths: int = 5
-
-    def pause_s(self, deaths: int) -> float:
-        """The pause after that many quick deaths in a row."""
-        return float(min(self.longest_s, self.first_s * 2 ** (deaths - 1)))
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What is known about a part: `seconds` from its first start to its answer, `reason` of its last trouble."""
-
-    name: str
-    state: State
-    address: str
-    log: Path
-    seconds: float | None
-    reason: str
+    answered: threading.Event = field(default_factory=threading.Event)
+    missed: int = 0
+    silent_since: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
 class _Life:
-    """A part and what happened to it; `answered` belongs to its present process."""
+    """A part and what happened to it; `pulse` belongs to its present process."""
 
     part: Part
     state: State = "waiting"
     reason: str = ""
     process: subprocess.Popen[bytes] | None = None
     leader: psutil.Process | None = None  # the same process, or a dead one whose children may live
-    answered: threading.Event = field(default_factory=threading.Event)
+    pulse: _Pulse = field(default_factory=_Pulse)
+    hung: bool = False
     first_started: float = 0.0  # monotonic
     started: float = 0.0
     seconds: float | None = None
@@ -122,11 +94,20 @@ class Supervisor:
 
     def start(self, part: Part) -> None:
         """Start a part for the first time; its log begins anew."""
-        life = self._lives.setdefault(part.name, _Life(part))
+        life = self._lives[part.name] = _Life(part)
         part.log.parent.mkdir(parents=True, exist_ok=True)
         part.log.write_bytes(b"")
         life.first_started = time.monotonic()
         self._spawn(life)
+
+    def end(self, name: str) -> None:
+        """Stop one part while the others go on; `tick` sees to it, and its state becomes `stopped`. It may be started again."""
+        life = self._lives[name]
+        life.state, life.reason, life.again_at = "stopping", "", time.monotonic() + ORDERLY_S
+        if life.process is not None:
+            with contextlib.suppress(OSError):
+                life.process.terminate()
+        log.info("part=%s event=ending", name)
 
     def give_up(self, name: str, reason: str) -> None:
         """Mark a part as failed for good, and say so."""
@@ -146,12 +127,13 @@ class Supervisor:
     def reports(self) -> list[Report]:
         """All parts in the order of their start."""
         return [
-            Report(life.part.name, life.state, life.part.address, life.part.log, life.seconds, life.reason) for life in self._lives.values()
+            Report(part.name, life.state, part.address, part.log, life.seconds, life.reason, life.process.pid if life.process else None)
+            for life, part in ((life, life.part) for life in self._lives.values())
         ]
 
     def settled(self) -> bool:
         """Whether each part answers, has failed, or has been silent past its deadline."""
-        return all(life.state in ("ready", "failed", "silent") for life in self._lives.values())
+        return all(life.state in ("ready", "failed", "silent", "stopped") for life in self._lives.values())
 
     def failed(self) -> bool:
         """Whether a part has failed for good."""
@@ -162,14 +144,18 @@ class Supervisor:
         return all(life.state == "failed" for life in self._lives.values())
 
     def tick(self) -> None:
-        """Notice deaths and answers, start again what has rested."""
+        """Notice deaths, silence and answers, start again what has rested."""
         now = time.monotonic()
         for life in self._lives.values():
             code = life.process.poll() if life.process is not None else None
-            if code is not None:
+            if life.state == "stopping":
+                self._ending(life, now)
+            elif code is not None:
                 self._died(life, code, now)
-            elif life.state in ("starting", "silent") and life.answered.is_set():
+            elif life.state in ("starting", "silent") and life.pulse.answered.is_set():
                 self._ready(life, now)
+            elif life.state == "ready" and self._hangs(life, now):
+                self._kill(life)
             elif life.state == "starting" and now - life.started > life.part.deadline_s:
                 excerpt = reason_in(life.part.log, life.log_start)
                 life.state, life.reason = "silent", f"no answer in {life.part.deadline_s:g} s" + (f": {excerpt}" if excerpt else "")
@@ -214,7 +200,7 @@ class Supervisor:
 
     def _spawn(self, life: _Life) -> None:
         part = life.part
-        life.answered = threading.Event()
+        life.pulse, life.hung = _Pulse(), False
         life.started = time.monotonic()
         life.log_start = part.log.stat().st_size if part.log.exists() else 0
         try:
@@ -228,7 +214,7 @@ class Supervisor:
             life.leader = psutil.Process(process.pid)
             life.known.add(life.leader)
         self._tell()
-        threading.Thread(target=self._ask, args=(part, process, life.answered), name=f"ask {part.name}", daemon=True).start()
+        threading.Thread(target=self._ask, args=(part, process, life.pulse), name=f"ask {part.name}", daemon=True).start()
         log.info("part=%s event=started pid=%d", part.name, process.pid)
 
     def _popen(
@@ -247,13 +233,38 @@ class Supervisor:
             start_new_session=True,  # the terminal's Ctrl-C reaches the supervisor alone
         )
 
-    def _ask(self, part: Part, process: subprocess.Popen[bytes], answered: threading.Event) -> None:
-        """In a thread of its own: ask until it answers, or there is nobody to ask."""
-        while process.returncode is None and not self._over.is_set():
-            if part.answers():
-                answered.set()
+    def _ask(self, part: Part, process: subprocess.Popen[bytes], pulse: _Pulse) -> None:
+        """In a thread of its own: ask until it answers, and then whether it still does, until there is nobody to ask."""
+        while process.returncode is None and not part.answers():
+            if self._over.wait(0.2):
                 return
-            self._over.wait(0.2)
+        pulse.answered.set()
+        alive = part.alive or part.answers
+        while process.returncode is None and not self._over.wait(LOOK_S):
+            if alive():
+                pulse.missed = 0
+            else:
+                pulse.silent_since = pulse.silent_since if pulse.missed else time.monotonic()
+                pulse.missed += 1
+
+    def _hangs(self, life: _Life, now: float) -> bool:
+        pulse = life.pulse
+        return pulse.missed >= self.patience.looks and now - pulse.silent_since >= self.patience.hang_s
+
+    def _kill(self, life: _Life) -> None:
+        """A process that does not answer gets no chance to leave in order; its death is noticed as any other."""
+        if life.process is not None and not life.hung:
+            life.hung = True
+            log.warning("part=%s event=hangs missed=%d", life.part.name, life.pulse.missed)
+            life.process.kill()
+
+    def _ending(self, life: _Life, now: float) -> None:
+        if life.process is not None and life.process.poll() is None and now < life.again_at:
+            return
+        trees.end([life.leader] if life.leader is not None else [], life.known, grace_s=0.0, hurry=lambda: True)
+        life.process, life.leader, life.known, life.state, life.deaths = None, None, set(), "stopped", 0
+        log.info("part=%s event=ended", life.part.name)
+        self.news(f"✓ {life.part.name}: stopped")
 
     def _ready(self, life: _Life, now: float) -> None:
         again = life.seconds is not None
@@ -268,7 +279,8 @@ class Supervisor:
         life.process = None
         life.deaths = life.deaths + 1 if quick else 1
         excerpt = reason_in(part.log, life.log_start)
-        life.reason = _ending(code) + (f": {excerpt}" if excerpt else "")
+        how = f"hung, no answer in {self.patience.hang_s:g} s, and was killed" if life.hung else _how_it_ended(code)
+        life.reason = how + (f": {excerpt}" if excerpt and not life.hung else "")
         trees.signal_all(self._left(life), signal.SIGTERM)
         if life.deaths >= self.patience.deaths:
             self.give_up(part.name, f"{life.reason}; died {life.deaths} times in a row, not started again; log: {part.log}")
@@ -324,7 +336,7 @@ class Supervisor:
             self._guard = None
 
 
-def _ending(code: int) -> str:
+def _how_it_ended(code: int) -> str:
     if code >= 0:
         return f"exited with code {code}"
     try:

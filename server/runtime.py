@@ -15,6 +15,7 @@ from typing import Any, Literal
 from configs.settings import ROOT, Settings, Splitting
 from server import embedding, weights
 from server.answering import Asked, answer
+from server.control import Control
 from server.embedding import Embedder
 from server.errors import BackendFailed, Conflict, Invalid, NotFound, PaperError, StillLoading, Unavailable
 from server.gathering import Gathering, Tell
@@ -142,6 +143,7 @@ class Runtime:
         self.settings = settings
         self.shelf = Shelf(settings.paths.knowledge_base, settings.stores)
         self.keys = Keys(settings)
+        self.control = Control()
         self.embedders = Embedders(settings, self.keys)
         self.jobs = JobBoard()
         self._reranker: Reranker | None = None

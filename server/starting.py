@@ -7,7 +7,9 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -16,8 +18,11 @@ import httpx2
 from configs.settings import ROOT, local_url
 from server import fetching, launch, ports, samples, weights
 from server.banner import banner, read_status
+from server.control import ControlPort, Wish
+from server.fleet import Fleet
 from server.launch import Place, Plan
-from server.processes import Patience, Supervisor
+from server.parts import Patience
+from server.processes import Supervisor
 
 TICK_S = 0.2
 CONTROLLER_WAIT_S = 60.0  # for a controller that somebody else runs
@@ -25,13 +30,16 @@ LOADING_WAIT_S = 60.0  # of the banner, for the embedding model
 FAILED_WAIT_S = 15.0  # of the banner, when that says it has failed
 
 Say = Callable[[str], None]
-Table = Callable[[Plan, httpx2.Client], list[Place]]
+Table = Callable[[Plan, httpx2.Client, Mapping[str, str]], list[Place]]
+Maker = Callable[[Plan, httpx2.Client, str, int], Place]
 
 
 class Session:
     """Everything between the checked command line and the exit code. `say` prints a line; threads give the main one work by `_todo`."""
 
-    def __init__(self, plan: Plan, say: Say, patience: Patience | None = None, places: Table = launch.places) -> None:
+    def __init__(
+        self, plan: Plan, say: Say, patience: Patience | None = None, places: Table = launch.places, worker: Maker = launch.worker
+    ) -> None:
         self.plan = plan
         self.say = say
         self._places = places
@@ -39,9 +47,6 @@ class Session:
         self._todo: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._signals: list[int] = []
         self._over = threading.Event()
-        self._fetching: set[str] = set()
-        self._absent: dict[str, str] = {}  # source -> why it could not be fetched
-        self._workers: list[Place] = []  # not started yet
         self._no_controller: str | None = None  # "": it is there; else why not; None: not known yet
         self._samples_begun = False
         self._banner_begun = False
@@ -51,11 +56,15 @@ class Session:
         self._http = httpx2.Client(trust_env=False, timeout=2.0)  # no proxy between the parts
         api = local_url(settings.server.host, settings.server.api_port)
         self._api = httpx2.Client(base_url=api, headers=headers, trust_env=False, timeout=10.0)
+        run = partial(self.supervisor.run, environment={})
+        self._fetches = fetching.Fetches(settings.paths.models, run, self._todo.put, say)
+        self._fleet = Fleet(plan, self.supervisor, self._fetches, lambda: self._no_controller, partial(worker, plan, self._http))
+        self._control = ControlPort(wishes(self._fleet, self._todo.put)) if "api" in plan.kinds else None
 
     def run(self) -> int:
         """Until a signal, or until nothing is left to run. 0 after a stop that was asked for, 1 if a part failed for good."""
         with self._http, self._api:
-            table = self._places(self.plan, self._http)
+            table = self._places(self.plan, self._http, self._control.environment if self._control else {})
             taken = ports.complaints([ports.Wanted(place.part.name, place.host, place.port, place.setting) for place in table])
             for sentence in taken:
                 self.say(f"✗ {sentence}")
@@ -74,35 +83,15 @@ class Session:
 
     def _start(self, table: list[Place]) -> None:
         """All but the workers at once; those wait for their weights and their controller."""
-        self._fetching = set(weights.missing(launch.sources(self.plan), self.plan.settings.paths.models))
-        for place in table:
-            if place.kind == "worker":
-                self._workers.append(place)
-                self.supervisor.expect(place.part, f"waits for its weights, {place.source}" if place.source in self._fetching else "")
-            else:
-                self.supervisor.start(place.part)
-        for source in sorted(self._fetching):
-            self._fetch(source)
-        if self._workers and "controller" not in self.plan.kinds:
+        for source in weights.missing(launch.sources(self.plan), self.plan.settings.paths.models):
+            self._fetches.begin(source, self.plan.quiet)
+        for place in [place for place in table if place.kind == "controller"]:
+            self.supervisor.start(place.part)
+        self._fleet.expect(self.plan.models)  # listed, and stopped, in the order in which parts need each other
+        for place in [place for place in table if place.kind != "controller"]:
+            self.supervisor.start(place.part)
+        if self.plan.models and "controller" not in self.plan.kinds:
             self._thread(self._await_controller)
-
-    def _fetch(self, source: str) -> None:
-        self.say(f"{source}: its weights are not in {self.plan.settings.paths.models}; fetching them")
-        process = self.supervisor.run(fetching.command(source, self.plan.settings.paths.models), {})
-
-        def follow() -> None:
-            error = fetching.follow(process, source, self.plan.quiet)
-            self._todo.put(lambda: self._fetched(source, error))
-
-        self._thread(follow)
-
-    def _fetched(self, source: str, error: str) -> None:
-        self._fetching.discard(source)
-        if not error:
-            self.say(f"✓ {source}: its weights are there")
-            return
-        self._absent[source] = error
-        self.say(f"✗ {source}: {error}. The other parts go on")
 
     def _await_controller(self) -> None:
         """In a thread: a controller that somebody else runs."""
@@ -112,18 +101,6 @@ class Session:
                 self._no_controller = ""
             elif time.monotonic() > deadline:
                 self._no_controller = f"no controller answers at {self.plan.controller}; start one there: python startup.py -o"
-
-    def _start_workers(self, no_controller: str) -> None:
-        """Start those whose weights are there; the others stay on the list until they are, or cannot be."""
-        for place in list(self._workers):
-            reason = no_controller or (f"no weights: {self._absent[place.source]}" if place.source in self._absent else "")
-            if not reason and place.source in self._fetching:
-                continue
-            self._workers.remove(place)
-            if reason:
-                self.supervisor.give_up(place.part.name, reason)
-            else:
-                self.supervisor.start(place.part)
 
     def _watch(self) -> None:
         while not self._signals:
@@ -141,16 +118,15 @@ class Session:
         states = {report.name: report.state for report in self.supervisor.reports()}
         if states.get("controller") in ("ready", "failed"):
             self._no_controller = "" if states["controller"] == "ready" else "its controller has failed"
-        if self._no_controller is not None:
-            self._start_workers(self._no_controller)
+        self._fleet.advance()
         embedding = self.plan.settings.embedding.model
-        if states.get("API") == "ready" and not self._samples_begun and embedding not in self._fetching:
+        if states.get("API") == "ready" and not self._samples_begun and (absent := self._fetches.reason(embedding)) is not None:
             self._samples_begun = True
-            if embedding not in self._absent:
+            if not absent:
                 self._thread(lambda: samples.fill(self._api, self._say_while_up, self._over, self.plan.quiet))
-        if not self._banner_begun and self.supervisor.settled() and not self._fetching:
+        if not self._banner_begun and self.supervisor.settled() and not self._fetches.going:
             self._banner_begun = True
-            patience_s = 0.0 if embedding in self._absent else LOADING_WAIT_S
+            patience_s = 0.0 if self._fetches.reason(embedding) else LOADING_WAIT_S
             self._thread(lambda: self._show_banner(states.get("API") == "ready", patience_s))
 
     def _show_banner(self, ask: bool, patience_s: float) -> None:
@@ -173,6 +149,9 @@ class Session:
     def _stop(self) -> None:
         began = time.monotonic()
         self._over.set()
+        self._fleet.close()
+        if self._control:
+            self._control.close()
         if not self.plan.quiet:
             self.say("stopping 正在停止 … (Ctrl-C again kills at once)")
         self.supervisor.stop(hurry=lambda: signal.SIGINT in self._signals[1:])
@@ -188,3 +167,13 @@ class Session:
         logger = logging.getLogger("server")
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
+
+
+def wishes(fleet: Fleet, todo: Callable[[Callable[[], None]], None]) -> dict[str, Wish]:
+    """What the control port can do, done by the thread that `todo` gives work."""
+    return {
+        "states": lambda body, done: todo(lambda: done.set_result([asdict(state) for state in fleet.states()])),
+        "start": lambda body, done: todo(lambda: fleet.start(str(body.get("name")), done)),
+        "stop": lambda body, done: todo(lambda: fleet.stop(str(body.get("name")), done)),
+        "change": lambda body, done: todo(lambda: fleet.change(str(body.get("old")), str(body.get("new")), done)),
+    }

@@ -14,11 +14,11 @@ from configs.settings import ROOT
 
 # Lowest first. A module imports only from rows above its own, and inside its own package.
 TIERS: tuple[tuple[str, ...], ...] = (
-    ("configs.profiles", "configs.endpoints", "server.types", "server.errors", "server.log_excerpt", "server.trees"),
+    ("configs.profiles", "configs.endpoints", "server.types", "server.errors", "server.log_excerpt", "server.trees", "server.parts"),
     ("configs.settings", "server.language"),
     ("server.registry", "server.processes", "server.ports", "server.weights_e5", "server.identity", "server.image_file"),
     ("server.weights",),
-    ("server.stopping",),
+    ("server.stopping", "server.control"),
     ("server.llm.keys",),
     ("server.readers", "server.splitting", "server.embedding", "server.stores", "server.llm"),
     ("server.papers",),
@@ -35,7 +35,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
     ("server.access",),
     ("server.api", "server.serving"),
     ("server.fetching", "server.launch"),
-    ("server.samples", "server.banner"),
+    ("server.samples", "server.banner", "server.fleet"),
     ("server.starting",),
     ("startup", "init_database"),
 )

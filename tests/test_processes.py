@@ -19,7 +19,8 @@ import pytest
 
 from server import trees
 from server.log_excerpt import reason_in
-from server.processes import Part, Patience, Supervisor
+from server.parts import Part, Patience
+from server.processes import Supervisor
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -225,7 +226,8 @@ def test_a_supervisor_that_is_killed_leaves_no_child(tmp_path: Path, also_guard:
     main = f"""
 import sys, time
 from pathlib import Path
-from server.processes import Part, Supervisor
+from server.parts import Part
+from server.processes import Supervisor
 here = Path({str(tmp_path)!r})
 supervisor = Supervisor(here, print, print)
 for name, arguments in (("waits", ()), {"" if also_guard else '("stubborn", ("2",)),'}):

@@ -61,11 +61,15 @@ import sys
 from pathlib import Path
 import httpx2
 from server.launch import Place, Wish, make_plan
-from server.processes import Part, Patience
+from server.parts import Part, Patience
 from server.starting import Session
 here, port, flags = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
 def say(line): print(line, flush=True)
-def places(plan, http):
+def worker(plan, http, name, port):
+    command = (sys.executable, "-c", "import time; time.sleep(1000)")
+    part = Part(f"worker {name}", command, lambda: True, plan.settings.paths.logs / f"{name}.log", f"http://127.0.0.1:{port}")
+    return Place("worker", part, "127.0.0.1", port, "server.worker_port", plan.settings.llm.local[name].source)
+def places(plan, http, control):
     def ok():
         try: return http.get(f"http://127.0.0.1:{port}/health").status_code == 200
         except httpx2.HTTPError: return False
@@ -75,11 +79,10 @@ def places(plan, http):
     sleep = ("-c", "import time; time.sleep(1000)")
     return [
         place("controller", "controller", sleep, lambda: True, port + 1),
-        *(place("worker", f"worker {name}", sleep, lambda: True, port + 2, plan.settings.llm.local[name].source) for name in plan.models),
         place("api", "API", (str(here / "api.py"), str(port), str(here / "ready")), ok, port),
     ]
 plan = make_plan(Wish(("--all-api",), quiet="-q" in flags))
-sys.exit(Session(plan, say, Patience(first_s=0.1), places).run())
+sys.exit(Session(plan, say, Patience(first_s=0.1), places, worker).run())
 """
 
 

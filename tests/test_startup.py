@@ -14,7 +14,7 @@ import pytest
 from configs.settings import load_settings
 from server import launch
 from server.errors import Invalid
-from server.launch import Wish, make_plan, places, variables
+from server.launch import Wish, make_plan, places, variables, worker
 from server.ports import Wanted, complaints
 from startup import SELECTING, chosen, make_parser, wrong_python
 
@@ -38,7 +38,11 @@ def wish(line: str) -> Wish:
 def started(line: str) -> list[str]:
     """The commands of the parts, in short."""
     with httpx2.Client() as http:
-        return [" ".join(place.part.command[2 : 5 if place.kind == "ui" else None]) for place in places(make_plan(wish(line)), http)]
+        plan = make_plan(wish(line))
+        table = places(plan, http)
+        at = 1 if "controller" in plan.kinds else 0
+        table[at:at] = [worker(plan, http, name, plan.settings.server.worker_port + i) for i, name in enumerate(plan.models)]
+        return [" ".join(place.part.command[2 : 5 if place.kind == "ui" else None]) for place in table]
 
 
 CONTROLLER = "server.serving.controller"

@@ -39,6 +39,24 @@ class SearchBody(OldBody):
     metadata: dict[str, Any] = {}
 
 
+class ModelBody(OldBody):
+    """POST /llm_model/get_model_config, /llm_model/stop."""
+
+    model_name: str
+
+
+class ChangeModelBody(ModelBody):
+    """POST /llm_model/change."""
+
+    new_model_name: str
+
+
+class ListModelsBody(OldBody):
+    """POST /llm_model/list_config_models."""
+
+    types: list[Literal["local", "online"]] = ["local", "online"]
+
+
 class Turn(BaseModel):
     """One message of a history."""
 

@@ -37,6 +37,12 @@ def readers_at_once(cores: int) -> int:
     return min(cores + 1, MOST_READERS)
 
 
+def in_good_order(todo: Sequence[Todo]) -> list[Todo]:
+    """The smallest file first, so that there is something to embed; then from the largest down, so that no long one is left for the end."""
+    by_size = sorted(todo, key=lambda item: item.bytes)
+    return by_size[:1] + by_size[:0:-1]
+
+
 class ReadingWorkers:
     """Threads that read, until all files are read or the run ends."""
 
@@ -51,7 +57,7 @@ class ReadingWorkers:
         stop: threading.Event,
     ) -> None:
         self._kb, self._embedder, self._pool, self._report, self._stop = kb, embedder, pool, report, stop
-        self._todo = deque(todo)
+        self._todo = deque(in_good_order(todo))
         self._passwords = [password.get_secret_value() for password in readers.passwords]
         count = min(readers_at_once(os.cpu_count() or 1), len(todo))
         self._processes = [ReaderProcess(timeout_s=readers.timeout_s, memory_mib=readers.memory_mib) for _ in range(count)]

@@ -36,16 +36,16 @@ def is_small(settings: Settings, name: str) -> bool:
 
 def is_running(settings: Settings, name: str, keys: Keys | None = None) -> bool:
     """Whether the model can be asked now: a worker has registered it with the controller, or an endpoint serves it and has a usable key."""
-    import httpx2
-
     for label, endpoint in settings.llm.endpoints.items():
         if name in endpoint.models:
             return (keys or Keys(settings)).pool(label).usable()
-    controller = settings.llm.controller or f"http://127.0.0.1:{settings.server.controller_port}"
-    try:
-        return name in httpx2.post(f"{controller}/list_models", timeout=1, trust_env=False).json()["models"]
-    except (httpx2.HTTPError, ValueError, KeyError):
-        return False
+    return name in _served(settings)
+
+
+def running(settings: Settings, keys: Keys) -> list[str]:
+    """The models that can be asked now, online ones first; those of other machines' settings that a worker serves, too."""
+    online = [name for label, endpoint in settings.llm.endpoints.items() if keys.pool(label).usable() for name in endpoint.models]
+    return list(dict.fromkeys([*online, *_served(settings)]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +123,17 @@ def _model(name: str, http: Any, base_url: str, key: SecretStr, temperature: flo
     return ChatOpenAI(
         model=name, base_url=base_url, api_key=key, http_client=http, temperature=temperature, max_retries=0, stream_usage=True, **limit
     )
+
+
+def _served(settings: Settings) -> list[str]:
+    """What workers have registered with the controller; nothing while that is away."""
+    import httpx2
+
+    controller = settings.llm.controller or f"http://127.0.0.1:{settings.server.controller_port}"
+    try:
+        return sorted(httpx2.post(f"{controller}/list_models", timeout=1, trust_env=False).json()["models"])
+    except (httpx2.HTTPError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _translated(exc: Any) -> PaperError:

@@ -11,7 +11,7 @@ from configs.settings import Embedding, Settings
 from server import embedding
 from server.banner import EmbeddingStatus, Status, banner
 from server.launch import Plan, sources
-from server.processes import Report
+from server.parts import Report
 
 ONLINE = {"openai": {"models": ["gpt-4o-mini"]}}
 
