@@ -20,6 +20,8 @@ examples 例子:
   python startup.py -m -n chatglm2-6b \\
          -c http://127.0.0.1:20001              another GPU, a worker that registers there
                                                 先启动控制器，再单独启动模型 worker
+  python startup.py --chat kb/samples           ask a library in this terminal
+                                                在终端里向论文库提问
   python startup.py --api -w                    knowledge-base API and web UI, no LLM
                                                 只启动知识库 API 和网页界面
 
@@ -57,6 +59,13 @@ def make_parser() -> argparse.ArgumentParser:
     what.add_argument("--api", action="store_true", help="knowledge-base API (port 7861) 知识库 API")
     what.add_argument("-p", "--api-worker", action="store_true", help="OpenAI API for online endpoints only 仅在线模型接口")
     what.add_argument("-w", "--webui", action="store_true", help="web UI (port 8501) 网页界面")
+    what.add_argument(
+        "--chat",
+        nargs="?",
+        const="",
+        metavar="MODEL",
+        help="talk to a model, or to a library as kb/NAME, in this terminal; starts what that needs 在终端里对话",
+    )
     how = parser.add_argument_group("how 怎样启动")
     how.add_argument("-n", "--model-name", nargs="+", default=[], metavar="NAME", help="local models that workers serve 本地模型名称")
     how.add_argument("-c", "--controller", metavar="URL", help="controller on this machine that workers register with 注册到的本机控制器")
@@ -92,12 +101,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser = make_parser()
     options = parser.parse_args(arguments)
     flags = chosen(options)
-    if not flags:
+    if options.chat is not None and flags:
+        print(f"startup.py: --chat starts what it needs by itself; leave out {flags[0]}", file=sys.stderr)
+        return 2
+    if not flags and options.chat is None:
         parser.print_help()
         print("\nNothing was named to start; `python startup.py -a` starts everything. 没有指定要启动的服务。", file=sys.stderr)
         return 2
     try:
         from configs.settings import SettingsError
+        from server import terminal_chat
         from server.errors import PaperError
         from server.launch import Wish, make_plan
         from server.starting import Session
@@ -105,6 +118,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"the package {exc.name} is not installed in {sys.executable}. Run: {sys.executable} -m pip install -r requirements.txt")
         return 1
     try:
+        if options.chat is not None:
+            return terminal_chat.run(options.chat)
         plan = make_plan(Wish(flags, tuple(options.model_name), options.controller, options.lite, options.quiet))
     except (PaperError, SettingsError) as exc:
         print(f"startup.py: {exc}", file=sys.stderr)

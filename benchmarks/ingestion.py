@@ -59,7 +59,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, default=PAPERS, help="PDFs; those that cannot be read are left out")
     parser.add_argument("--papers", type=int, default=12, help="so many papers without scanned pages, evenly out of all by name")
-    parser.add_argument("--compared", type=int, default=4, help="so many of them for the LangChain recipe, which is slow")
+    parser.add_argument("--compared", type=int, default=4, help="so many of them for the LangChain recipe, which is slow; 0: none")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--no-scans", action="store_true", help="without the papers that OCR reads")
     options = parser.parse_args()
@@ -73,7 +73,8 @@ def main() -> int:
     _against_embedding("without OCR", _evenly(born, options.papers), options.rounds)
     if scans := [paper for paper in papers if paper.ocr_pages]:
         _against_embedding("with OCR", scans, 1)
-    _against_langchain(_evenly(born, options.compared), options.rounds)
+    if options.compared:
+        _against_langchain(_evenly(born, options.compared), options.rounds)
     return 0
 
 

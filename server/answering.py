@@ -13,13 +13,13 @@ from server.knowledge_base import KnowledgeBase
 from server.language import language_of
 from server.llm import chat_model, prompts
 from server.llm.keys.of_settings import Keys
+from server.llm.tokens import MESSAGE_TOKENS, TEMPLATE_TOKENS, counter
 from server.proving import Proof
 from server.quoting import quotes
 from server.refusal import supported
 from server.retrieval import retrieve
 from server.retrieval.context import widened
 from server.retrieval.reranking import Reranker
-from server.splitting.counting import estimate_tokens
 from server.stopping import Stop
 from server.stores.words import question_terms
 from server.types import Answer, Citation, Depth, Message, Passage, Token
@@ -129,8 +129,8 @@ def _written(
         asked.history,
         passages,
         language_of(question),
-        budget_tokens=max(256, context - max_tokens - 200),
-        count=estimate_tokens,
+        budget_tokens=max(256, context - max_tokens - TEMPLATE_TOKENS - MESSAGE_TOKENS * (len(asked.history) + 2)),
+        count=counter(settings, name).text,
     )
     temperature = settings.llm.temperature if asked.temperature is None else asked.temperature
     proof, prompt_tokens, completion_tokens, reason = Proof(used), 0, 0, "stop"

@@ -35,7 +35,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
     ("server.access",),
     ("server.api", "server.serving"),
     ("server.fetching", "server.launch"),
-    ("server.samples", "server.banner", "server.fleet"),
+    ("server.samples", "server.banner", "server.fleet", "server.terminal_chat"),
     ("server.starting",),
     ("startup", "init_database"),
 )

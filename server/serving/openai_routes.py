@@ -13,7 +13,8 @@ from server.errors import Invalid, ModelNotFound
 from server.serving.messages import plain_messages
 from server.serving.openai_replies import body_of, stream
 from server.serving.streams import while_connected
-from server.serving.upstreams import LIBRARY, Upstream, Upstreams
+from server.serving.upstreams import LIBRARY, Upstreams
+from server.serving.workers import Upstream
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import httpx2
 
@@ -17,31 +16,19 @@ from configs.settings import Settings, local_url
 from server.errors import ModelNotFound, PaperError, Unavailable
 from server.llm.keys.of_settings import Keys
 from server.llm.keys.transport import async_client
-from server.serving.fastchat import CONNECT_S, SILENCE_S, FastChat, WorkerStatus, refused
-from server.serving.fastchat_upstream import FastChatUpstream
+from server.serving.fastchat import CONNECT_S, FastChat
 from server.serving.forwarding import Forwarding
 from server.serving.local_models import controller_of
 from server.serving.openai_errors import upstream_error
+from server.serving.workers import LOCAL_TIMEOUT, AnyWorker, Upstream, Workers
 
 log = logging.getLogger(__name__)
 
 LIBRARY = "kb/"
-ATTEMPTS = 8  # questions to the controller for one request
 LIST_S = 2.0
 ENDPOINT_CONNECT_S = 10.0
-_LOCAL_TIMEOUT = httpx2.Timeout(SILENCE_S, connect=CONNECT_S, pool=None)
 # An idle connection is dropped before any server (5 s by uvicorn's default) closes it under our hands.
 _LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=50, keepalive_expiry=3.0)
-
-
-class Upstream(Protocol):
-    """A server that answers in OpenAI's protocol. `path` begins behind /v1."""
-
-    async def answer(self, path: str, body: Mapping[str, Any]) -> bytes:
-        """The whole answer, JSON."""
-
-    def events(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[bytes, None]:
-        """Server-sent events as they come."""
 
 
 class Upstreams:
@@ -53,9 +40,9 @@ class Upstreams:
         self._online: dict[str, httpx2.AsyncClient] = {}
         self._keys = Keys(settings)
         self._fastchat = FastChat(controller_of(settings), self._local)
+        self._workers = Workers(self._fastchat, self._local)
         self._api = f"{local_url(settings.server.host, settings.server.api_port)}/api/v1"
         self._endpoints = {model: name for name, endpoint in settings.llm.endpoints.items() for model in endpoint.models}
-        self._last: dict[str, str] = {}  # model: the worker that answered last, for while the controller is away or new
         self._seen: set[str] = set()  # models that a worker served once
         self._started = int(time.time())
 
@@ -86,7 +73,7 @@ class Upstreams:
     def api(self, authorization: str) -> Upstream:
         """Port 7861, asked with the client's own key."""
         headers = {"authorization": authorization} if authorization else {}
-        return Forwarding("the knowledge-base API", self._api, self._local, _LOCAL_TIMEOUT, headers)
+        return Forwarding("the knowledge-base API", self._api, self._local, LOCAL_TIMEOUT, headers)
 
     def _endpoint(self, name: str) -> Upstream:
         endpoint = self._settings.llm.endpoints[name]
@@ -100,51 +87,13 @@ class Upstreams:
 
     async def _worker(self, model: str, authorization: str) -> Upstream:
         try:
-            address, status = await self._living(model)
+            found = await self._workers.find(model)
         except Unavailable as exc:
             if model in self._settings.llm.local or model in self._seen:
-                raise
+                raise Unavailable(f"{exc}; it is starting, or it stopped: the logs are in {self._settings.paths.logs}") from exc
             raise ModelNotFound(f"unknown model {model!r}; known: {await self._known(authorization)}") from exc
-        self._last[model] = address
         self._seen.add(model)
-        if status.openai:
-            return Forwarding(f"worker {address}", f"{address}/v1", self._local, _LOCAL_TIMEOUT)
-        return FastChatUpstream(self._fastchat, address, status, model)
-
-    async def _living(self, model: str) -> tuple[str, WorkerStatus]:
-        """A worker that answers. The controller names dead ones for up to 90 s, so each is asked, and it is told to look."""
-        trouble: Unavailable | None = None
-        dead: set[str] = set()
-        for _ in range(ATTEMPTS):
-            try:
-                address = await self._fastchat.address(model)
-            except Unavailable as exc:
-                trouble, address = exc, ""
-            address = address or self._last.get(model, "")
-            if not address:
-                break
-            if address in dead:
-                continue  # each time it is named the controller adds one to its queue, so another's turn comes
-            try:
-                status = await self._fastchat.status(address)
-                if model in status.models:
-                    return address, status
-            except Unavailable as exc:
-                trouble = exc
-                if refused(exc):  # asking a controller to look at a hung worker would make it hang for 5 s itself
-                    await self._refresh()
-            log.warning("worker=%s model=%s does not answer", address, model)
-            dead.add(address)
-            self._last.pop(model, None)
-        why = f" ({trouble})" if trouble else ""
-        logs = self._settings.paths.logs
-        raise Unavailable(f"no worker serves {model} right now{why}; it is starting, or it stopped: the logs are in {logs}")
-
-    async def _refresh(self) -> None:
-        try:
-            await self._fastchat.refresh()
-        except Unavailable as exc:
-            log.warning("controller not refreshed error=%s", exc)
+        return AnyWorker(self._workers, model, found)
 
     async def _known(self, authorization: str) -> str:
         names = [entry["id"] for entry in await self.models(authorization)]

@@ -141,12 +141,13 @@ def streams(*parts: bytes, fail: bool = False) -> Answer:
     return answer
 
 
-def streams_until_left(gone: threading.Event) -> Answer:
-    """A stream that never ends by itself; `gone` is set when nobody listens any more."""
+def streams_until_left(gone: threading.Event, first: bytes = b"") -> Answer:
+    """A stream that begins with `first` and never ends by itself; `gone` is set when nobody listens any more."""
 
     async def answer(body: dict[str, Any]) -> Response:
         async def data() -> AsyncIterator[bytes]:
             try:
+                yield first
                 while True:
                     yield b'data: {"choices": []}\n\n'
                     await asyncio.sleep(0.01)
