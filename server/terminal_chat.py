@@ -60,7 +60,8 @@ class Chat:
     def ask(self, question: str) -> None:
         """Say the answer as it comes. An error takes the question back; an interrupt keeps what was said."""
         self.messages.append({"role": "user", "content": question})
-        began, said, last = time.monotonic(), "", {}
+        began, said = time.monotonic(), ""
+        last: dict[str, Any] = {}
         try:
             for chunk in self._chunks():
                 last = {**last, **{key: value for key, value in chunk.items() if value}}
