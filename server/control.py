@@ -94,8 +94,13 @@ class ControlPort:
 class Control:
     """The end of port 7861. Without the supervisor's environment every method raises Unavailable."""
 
-    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, environment: Mapping[str, str]) -> None:
         self._url, self._secret = environment.get(URL, ""), environment.get(SECRET, "")
+
+    @classmethod
+    def of_this_process(cls) -> Control:
+        """Takes address and secret out of the environment, so that children, such as the readers of papers, do not get them."""
+        return cls({name: os.environ.pop(name, "") for name in (URL, SECRET)})
 
     @property
     def there(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -42,6 +42,14 @@ class LocalState:
     engine: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    what: str
+    models: frozenset[str]
+    steps: Steps
+    done: Future[None]
+
+
 class Fleet:
     """The workers of one run of startup.py. `controller()` is "" when it is there, else why not, None while that is not known yet."""
 
@@ -60,8 +68,8 @@ class Fleet:
         self._controller = controller
         self._worker = worker
         self._places: dict[str, Place] = {}  # model -> where it runs, ran last, or is to run
-        self._starting: list[Steps] = []
-        self._wish: tuple[str, Steps, Future[None]] | None = None
+        self._starting: dict[str, Steps] = {}  # models of the command line
+        self._wish: _Wish | None = None
 
     def expect(self, models: tuple[str, ...]) -> None:
         """The models of the command line: each starts when its weights and the controller are there."""
@@ -69,41 +77,41 @@ class Fleet:
             place = self._placed(name)
             fetching = self._fetches.reason(place.source) is None
             self._supervisor.expect(place.part, f"waits for its weights, {place.source}" if fetching else "")
-            self._starting.append(self._first_start(place))
+            self._starting[name] = self._first_start(place)
 
     def advance(self) -> None:
         """One step of everything that is under way."""
-        self._starting = [steps for steps in self._starting if _goes_on(steps)]
-        if self._wish is None:
+        self._starting = {name: steps for name, steps in self._starting.items() if _goes_on(steps)}
+        wish = self._wish
+        if wish is None:
             return
-        what, steps, done = self._wish
         try:
-            next(steps)
+            next(wish.steps)
             return
         except StopIteration:
-            done.set_result(None)
+            wish.done.set_result(None)
         except PaperError as exc:
-            log.warning("wish=%r error=%s", what, exc)
-            done.set_exception(exc)
+            log.warning("wish=%r error=%s", wish.what, exc)
+            wish.done.set_exception(exc)
         self._wish = None
 
     def close(self) -> None:
         """Whoever still waits learns that the program stops."""
-        if self._wish is not None:
-            self._wish[2].set_exception(Cancelled("PaperProof is stopping"))
-            self._wish = None
+        self._cancel("PaperProof is stopping")
 
     def start(self, name: str, done: Future[None]) -> None:
         """Start a model; `done` when it can be asked. It fails with ModelNotFound, Conflict, or Unavailable saying why it does not load."""
-        self._ask(f"start {name}", done, lambda: self._begin(self._known(name)))
+        self._ask(f"start {name}", {name}, done, lambda: self._begin(self._known(name)))
 
     def stop(self, name: str, done: Future[None]) -> None:
-        """Stop a model, or what keeps it starting. Fails with Invalid when it does not run."""
-        self._ask(f"stop {name}", done, lambda: self._end(self._running(name)))
+        """Stop a model; one that is being started or changed to is given up. Fails with Invalid when it does not run."""
+        if self._wish is not None and name in self._wish.models:
+            self._cancel(f"{name} was stopped")
+        self._ask(f"stop {name}", {name}, done, lambda: self._end(self._running(name)))
 
     def change(self, old: str, new: str, done: Future[None]) -> None:
         """Stop `old`, then start `new`, whose weights are fetched before. When `new` does not load, `old` is started again."""
-        self._ask(f"change {old} to {new}", done, lambda: self._replace(self._running(old), self._known(new)))
+        self._ask(f"change {old} to {new}", {old, new}, done, lambda: self._replace(self._running(old), self._known(new)))
 
     def states(self) -> list[LocalState]:
         """Every model of llm.local, sorted by name."""
@@ -124,6 +132,8 @@ class Fleet:
 
     def _known(self, name: str) -> str:
         local = self._settings.llm.local
+        if any(name in endpoint.models for endpoint in self._settings.llm.endpoints.values()) and name not in local:
+            raise Invalid(f"{name} is served by an online endpoint and needs no worker")
         if name not in local:
             near = difflib.get_close_matches(name, local, n=1, cutoff=0.5)
             raise ModelNotFound(f"no local model {name!r}; {f'did you mean {near[0]}? ' if near else ''}known: {', '.join(sorted(local))}")
@@ -135,13 +145,19 @@ class Fleet:
             raise Invalid(f"{name} does not run; running: {', '.join(running) or 'none'}")
         return name
 
-    def _ask(self, what: str, done: Future[None], steps: Callable[[], Steps]) -> None:
+    def _ask(self, what: str, models: Collection[str], done: Future[None], steps: Callable[[], Steps]) -> None:
         try:
             if self._wish is not None:
-                raise Conflict(f"still busy: {self._wish[0]}; try again when that has ended")
-            self._wish = (what, steps(), done)
+                raise Conflict(f"still busy: {self._wish.what}; try again when that has ended")
+            self._wish = _Wish(what, frozenset(models), steps(), done)
         except PaperError as exc:
             done.set_exception(exc)
+
+    def _cancel(self, why: str) -> None:
+        if self._wish is not None:
+            self._wish.steps.close()
+            self._wish.done.set_exception(Cancelled(why))
+            self._wish = None
 
     def _placed(self, name: str) -> Place:
         """Its place, on the lowest free port from server.worker_port that no other part has."""
@@ -164,18 +180,17 @@ class Fleet:
 
     def _begin(self, name: str) -> Steps:
         report = self._report(name)
-        if report is not None and report.state == "ready":
-            return
-        yield from self._fetch(name)
-        while (no := self._controller()) is None:
-            yield
-        if no:
-            raise Unavailable(no)
-        if report is not None and report.state not in ("failed", "stopped"):
-            yield from self._end(name)  # a fresh try, not the rest of an old one
-        self._supervisor.start(self._placed(name).part)
+        if report is None or report.state not in ("waiting", "starting", "ready"):
+            yield from self._fetch(name)
+            while (no := self._controller()) is None:
+                yield
+            if no:
+                raise Unavailable(no)
+            if report is not None and report.state not in ("failed", "stopped"):
+                yield from self._end(name)  # a fresh try, not the rest of an old one
+            self._supervisor.start(self._placed(name).part)
         while (report := self._report(name)) is not None and report.state != "ready":
-            if report.state != "starting":
+            if report.state not in ("waiting", "starting"):
                 reason = report.reason
                 yield from self._end(name)
                 raise Unavailable(f"{name} does not load: {reason}; log: {report.log}")
@@ -191,6 +206,7 @@ class Fleet:
 
     def _end(self, name: str) -> Steps:
         part = self._places[name].part
+        self._starting.pop(name, None)
         self._supervisor.end(part.name)
         while (report := self._report(name)) is not None and report.state != "stopped":
             yield

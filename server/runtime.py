@@ -143,7 +143,7 @@ class Runtime:
         self.settings = settings
         self.shelf = Shelf(settings.paths.knowledge_base, settings.stores)
         self.keys = Keys(settings)
-        self.control = Control()
+        self.control = Control.of_this_process()
         self.embedders = Embedders(settings, self.keys)
         self.jobs = JobBoard()
         self._reranker: Reranker | None = None

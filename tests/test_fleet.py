@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import socket
 import sys
@@ -20,7 +21,7 @@ import pytest
 
 from configs.settings import ROOT, Settings
 from server.control import SECRET, URL, Control, ControlPort
-from server.errors import Conflict, Invalid, ModelNotFound, PaperError, Unauthorized, Unavailable
+from server.errors import Cancelled, Conflict, Invalid, ModelNotFound, PaperError, Unauthorized, Unavailable
 from server.fetching import Fetches
 from server.fleet import Fleet
 from server.launch import Place, Plan
@@ -33,8 +34,8 @@ WORKER = """
 import http.server, os, sys
 if sys.argv[1] == "broken":
     sys.exit("MemoryError: broken needs 13.1 GiB, and 2.0 GiB are free")
-if sys.argv[1] == "slow" and not os.path.exists(sys.argv[3]):
-    import time; time.sleep(1000)
+while sys.argv[1] == "slow" and not os.path.exists(sys.argv[3]):
+    import time; time.sleep(0.05)
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self): self.send_response(200); self.end_headers(); self.wfile.write(sys.argv[1].encode())
     def log_message(self, *words): pass
@@ -45,8 +46,9 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Handler).serve_
 class Run:
     """A supervisor with a fleet, ticked by a thread as startup.py's main thread does it, and a control port."""
 
-    def __init__(self, folder: Path, **patience: Any) -> None:
+    def __init__(self, folder: Path, first: str = "a", **patience: Any) -> None:
         self.lines: list[str] = []
+        self._first = first
         self.folder = folder
         (folder / "worker.py").write_text(WORKER)
         for name in ("a", "b", "slow", "broken"):
@@ -89,8 +91,12 @@ class Run:
     def state(self, name: str) -> dict[str, Any]:
         return next(state for state in self.control.states() if state["name"] == name)
 
+    @staticmethod
+    def pid(name: str) -> int:
+        return next(process.pid for process in psutil.Process().children(recursive=True) if process.cmdline()[-3:-2] == [name])
+
     def _tick(self) -> None:
-        self.fleet.expect(("a",))
+        self.fleet.expect((self._first,))
         self._started.set()
         while not self._over.wait(0.02):
             self.supervisor.tick()
@@ -187,12 +193,47 @@ def test_a_second_wish_while_one_is_under_way_is_a_conflict_and_the_first_goes_o
         until(lambda: run.states()["slow"] == "starting", "slow is starting")
         with pytest.raises(Conflict, match="still busy: start slow"):
             run.control.start("b")
-        (run.folder / "go").touch()
         psutil.Process(next(p.pid for p in psutil.Process().children(recursive=True) if "slow" in p.cmdline())).kill()
         with pytest.raises(Unavailable, match="slow does not load: killed by SIGKILL"):  # a first start that dies is not tried again
             slow.result(20)
+    (run.folder / "go").touch()
     run.control.start("slow")
     assert run.states()["slow"] == "ready"
+
+
+def test_a_start_is_given_up_by_a_stop(run: Run) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        started = pool.submit(run.control.start, "slow")
+        until(lambda: run.states()["slow"] == "starting", "slow is starting")
+        run.control.stop("slow")
+        with pytest.raises(Cancelled, match="slow was stopped"):
+            started.result(10)
+    assert run.states() == {"a": "ready", "absent": "stopped", "b": "stopped", "broken": "stopped", "slow": "stopped"}
+
+
+def test_what_the_command_line_is_starting_is_waited_for_and_not_begun_anew(tmp_path: Path) -> None:
+    run = Run(tmp_path, first="slow")
+    try:
+        until(lambda: run.states()["slow"] == "starting", "slow is starting")
+        pid = run.pid("slow")
+        with ThreadPoolExecutor(1) as pool:
+            started = pool.submit(run.control.start, "slow")
+            (tmp_path / "go").touch()
+            started.result(20)
+        assert run.pid("slow") == pid
+        run.control.stop("slow")
+        assert run.states()["slow"] == "stopped"
+    finally:
+        run.end()
+
+
+def test_the_secret_is_taken_out_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(URL, "http://127.0.0.1:9")
+    monkeypatch.setenv(SECRET, "s")
+    assert Control.of_this_process().there
+    assert URL not in os.environ
+    assert SECRET not in os.environ
+    assert not Control.of_this_process().there
 
 
 def test_a_worker_that_hangs_is_killed_and_runs_again(tmp_path: Path) -> None:
