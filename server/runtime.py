@@ -7,15 +7,16 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
 from configs.settings import ROOT, Settings, Splitting
-from server import embedding, weights
+from server import editing, embedding, weights
 from server.answering import Asked, answer
 from server.control import Control
+from server.editing import Written
 from server.embedding import Embedder
 from server.errors import BackendFailed, Conflict, Invalid, NotFound, PaperError, StillLoading, Unavailable
 from server.gathering import Gathering, Tell
@@ -238,6 +239,29 @@ class Runtime:
 
         self.shelf.open(name)  # NotFound reaches the caller, not the job
         return self.jobs.start(name, kind if files is None else "upload", work)
+
+    def start_anew(self, name: str, *, chosen: Splitting | None, embedding_model: str = "", store: str = "") -> Job:
+        """Read, split and embed every file of a library again, with another model or vector store if one is named.
+
+        Until then what it has is searched, unless model or store are others: then it is emptied first. Raises NotFound, Invalid.
+        """
+        kb = self.shelf.open(name)
+        embedder = self.embedders.get(embedding_model or kb.facts.embedding)
+        same = (embedder.name, embedder.usage.form, store or kb.facts.store) == (kb.facts.embedding, kb.facts.passages, kb.facts.store)
+        if not same:
+            self.jobs.cancel_all(name)
+            self.shelf.reset(name, embedding=embedder.name, dimension=embedder.dimension, passages=embedder.usage.form, store=store)
+        return self.start_ingest(name, kind="rebuild", chosen=chosen)
+
+    def edit_chunks(self, name: str, changes: Mapping[int, Written]) -> None:
+        """`editing.edit` with the library's model."""
+        kb = self.shelf.open(name)
+        editing.edit(kb, self.embedder_of(kb), changes)
+
+    def write_file(self, name: str, file: str, chunks: Sequence[Written]) -> None:
+        """`editing.write_file` with the library's model."""
+        kb = self.shelf.open(name)
+        editing.write_file(kb, self.embedder_of(kb), self.settings.splitting, file, chunks)
 
     def to_remember(self, chosen: Splitting) -> str:
         """What the row of a file says that is to be split in a way its user has chosen: nothing when the settings say the same."""

@@ -28,6 +28,53 @@ class CreateBody(OldBody):
     embed_model: str = ""
 
 
+class OldDocument(BaseModel):
+    """A chunk as old clients write it: LangChain's Document."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    page_content: str
+    metadata: dict[str, Any] = {}
+
+
+class EditBody(OldBody):
+    """POST /knowledge_base/update_docs_by_id: chunk id -> what it is to be; an empty page_content removes the chunk."""
+
+    knowledge_base_name: str
+    docs: dict[int, OldDocument]
+
+
+class InfoBody(OldBody):
+    """POST /knowledge_base/update_info."""
+
+    knowledge_base_name: str
+    kb_info: str = Field(max_length=10_000)
+
+
+class SplittingBody(OldBody):
+    """How old clients want files to be split; what is not sent is left as it is."""
+
+    knowledge_base_name: str
+    chunk_size: int | None = None
+    chunk_overlap: int | None = None
+    zh_title_enhance: bool | None = None
+
+
+class UpdateBody(SplittingBody):
+    """POST /knowledge_base/update_docs. `docs` is JSON: file -> chunks of one's own."""
+
+    file_names: list[str]
+    override_custom_docs: bool = False
+    docs: str = ""
+
+
+class RecreateBody(SplittingBody):
+    """POST /knowledge_base/recreate_vector_store."""
+
+    vs_type: str = ""
+    embed_model: str = ""
+
+
 class SearchBody(OldBody):
     """POST /knowledge_base/search_docs. `score_threshold` is squared L2: 0..4, smaller is closer."""
 
