@@ -29,6 +29,7 @@ from server.retrieval import reranking, retrieve
 from server.retrieval.reranking import Reranker
 from server.shelf import Shelf
 from server.stores.where import EVERYWHERE, Where
+from server.temporary import Temporary
 from server.types import Answer, Passage, Token
 
 log = logging.getLogger(__name__)
@@ -143,6 +144,7 @@ class Runtime:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.shelf = Shelf(settings.paths.knowledge_base, settings.stores)
+        self.temporary = Temporary(settings.paths.knowledge_base)
         self.keys = Keys(settings)
         self.control = Control.of_this_process()
         self.embedders = Embedders(settings, self.keys)
@@ -204,6 +206,13 @@ class Runtime:
         return self.shelf.create(
             name, embedding=embedder.name, dimension=embedder.dimension, store=store, info=info, passages=embedder.usage.form
         )
+
+    def temporary_library(self, name: str) -> KnowledgeBase:
+        """The temporary library of that id, or a new one when it has expired or none is named."""
+        try:
+            return self.temporary.open(name)
+        except NotFound:
+            return self.temporary.create(self.embedders.get())
 
     def delete_library(self, name: str) -> None:
         """Its jobs are stopped first. Raises NotFound."""
@@ -309,6 +318,7 @@ class Runtime:
         self._leaving.set()
         self.pages.close()
         self.shelf.close()
+        self.temporary.close()
 
 
 def build(settings: Settings) -> Runtime:

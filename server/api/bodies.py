@@ -125,11 +125,10 @@ class ChatBody(OldBody):
     prompt_name: str = "default"
 
 
-class LibraryChatBody(OldBody):
-    """POST /chat/knowledge_base_chat."""
+class AskBody(OldBody):
+    """What every question to a library brings."""
 
     query: str
-    knowledge_base_name: str | list[str]
     top_k: int = Field(3, ge=1, le=50)
     score_threshold: float = Field(1.0, ge=0, le=4)
     history: list[Turn] = []
@@ -139,6 +138,18 @@ class LibraryChatBody(OldBody):
     max_tokens: int | None = Field(None, ge=1)
     prompt_name: str = "default"
     depth: Literal["quotes", "fast", "careful"] | None = None
+
+
+class LibraryChatBody(AskBody):
+    """POST /chat/knowledge_base_chat."""
+
+    knowledge_base_name: str | list[str]
+
+
+class FileChatBody(AskBody):
+    """POST /chat/file_chat. `knowledge_id` comes from upload_temp_docs."""
+
+    knowledge_id: str
 
 
 class JobBody(BaseModel):

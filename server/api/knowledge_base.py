@@ -256,12 +256,12 @@ def as_document(passage: Passage) -> dict[str, Any]:
 
 
 def document_lines(base_url: str, passages: list[Passage]) -> list[str]:
-    """The `docs` of a chat: Markdown with a link to the file under the host that the client used."""
+    """The `docs` of a chat: Markdown with a link to the file under the host that the client used; "" means no link."""
     lines = []
     for number, p in enumerate(passages, 1):
         url = f"{base_url}knowledge_base/download_doc?knowledge_base_name={quote(p.kb)}&file_name={quote(p.file)}"
         label = html.escape(re.sub(r"([\\\[\]()])", r"\\\1", p.file), quote=False)  # a name is data: no link, no markup
-        lines.append(f"出处 [{number}] [{label}]({url}) \n\n{p.text}\n\n")
+        lines.append(f"出处 [{number}] [{label}]{f'({url})' if base_url else ''} \n\n{p.text}\n\n")
     return lines
 
 
