@@ -140,6 +140,33 @@ class AskBody(OldBody):
     depth: Literal["quotes", "fast", "careful"] | None = None
 
 
+class PromptBody(OldBody):
+    """POST /server/get_prompt_template."""
+
+    type: Literal["llm_chat", "knowledge_base_chat"] = "llm_chat"
+    name: str
+
+
+class CompletionsBody(OldBody):
+    """POST /other/completion."""
+
+    query: str
+    stream: bool = False
+    echo: bool = False
+    model_name: str | None = None
+    temperature: float = Field(0.7, ge=0, le=2)
+    max_tokens: int | None = Field(1024, ge=1)
+    prompt_name: str = "default"
+
+
+class EmbedBody(OldBody):
+    """POST /other/embed_texts."""
+
+    texts: list[str] = Field(max_length=2048)
+    embed_model: str = ""
+    to_query: bool = False
+
+
 class LibraryChatBody(AskBody):
     """POST /chat/knowledge_base_chat."""
 

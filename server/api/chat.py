@@ -16,7 +16,8 @@ from server.api.responses import as_json, event_stream
 from server.api.v1 import citation_body
 from server.errors import PaperError
 from server.knowledge_base import KnowledgeBase
-from server.llm import chat_model
+from server.language import language_of
+from server.llm import chat_model, prompts
 from server.runtime import Runtime
 from server.stopping import Stop
 from server.types import Answer, Message, Token
@@ -59,7 +60,8 @@ def guarded(events: Iterator[str]) -> Iterator[str]:
 
 def _chat(runtime: Runtime, body: ChatBody, stop: Stop) -> Iterator[str]:
     history = body.history if isinstance(body.history, list) else []
-    messages = [*(Message(turn.role, turn.content) for turn in history), Message("user", body.query)]
+    prompt = prompts.named("llm_chat", body.prompt_name)
+    messages = prompts.chat_messages(prompt, body.query, [Message(turn.role, turn.content) for turn in history], language_of(body.query))
     name = body.model_name or runtime.settings.llm.default
     message_id = uuid.uuid4().hex
     whole = ""
@@ -79,7 +81,7 @@ def _chat(runtime: Runtime, body: ChatBody, stop: Stop) -> Iterator[str]:
 def library_chat(runtime: Runtime, kb: KnowledgeBase, body: AskBody, base_url: str, stop: Stop) -> Iterator[str]:
     """Events {answer}…, then {docs, citations, refused}; without `base_url` the docs have no links."""
     history = tuple(Message(turn.role, turn.content) for turn in body.history)
-    asked = Asked(body.query, history, body.depth, body.model_name, body.top_k, body.temperature, body.max_tokens, stop)
+    asked = Asked(body.query, history, body.depth, body.model_name, body.top_k, body.temperature, body.max_tokens, stop, body.prompt_name)
     for event in runtime.answer(kb, asked):
         if isinstance(event, Token) and body.stream:
             yield as_json({"answer": event.text})
