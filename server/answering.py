@@ -13,6 +13,7 @@ from server.knowledge_base import KnowledgeBase
 from server.language import language_of
 from server.llm import chat_model, prompts
 from server.llm.keys.of_settings import Keys
+from server.llm.prompts import Prompt
 from server.llm.tokens import MESSAGE_TOKENS, TEMPLATE_TOKENS, counter
 from server.proving import Proof
 from server.quoting import quotes
@@ -54,6 +55,7 @@ class Asked:
     temperature: float | None = None
     max_tokens: int | None = None
     stop: Stop = field(default_factory=Stop)
+    prompt: str = "default"
 
 
 def depth_of(settings: Settings, asked: Asked) -> Depth:
@@ -98,7 +100,8 @@ def answer(
         yield from _whole(_LEAD[language], cited, passages[:top_k], False, depth)
     else:
         read = widened(passages[:top_k], settings.retrieval.context, lambda p, most: kb.catalog.around(p.kb, p.chunk_id, most))
-        yield from _written(settings, asked, question, read, depth, keys)
+        prompt = prompts.named("knowledge_base_chat", asked.prompt, kb.folder / "prompts.yaml")
+        yield from _written(settings, asked, prompt, question, read, depth, keys)
 
 
 def _with_subject(question: str, history: Sequence[Message]) -> str:
@@ -117,14 +120,14 @@ def _whole(lead: str, cited: Sequence[Citation], passages: Sequence[Passage], re
 
 
 def _written(
-    settings: Settings, asked: Asked, question: str, passages: Sequence[Passage], depth: Depth, keys: Keys | None
+    settings: Settings, asked: Asked, prompt: Prompt, question: str, passages: Sequence[Passage], depth: Depth, keys: Keys | None
 ) -> Iterator[Token | Answer]:
     name = asked.model or settings.llm.default
     local = settings.llm.local.get(name)
     max_tokens = asked.max_tokens or settings.llm.max_tokens
     context = local.context_tokens if local else 32_000
     messages, used = prompts.library_messages(
-        prompts.load(),
+        prompt,
         question,
         asked.history,
         passages,

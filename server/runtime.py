@@ -7,15 +7,16 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
 from configs.settings import ROOT, Settings, Splitting
-from server import embedding, weights
+from server import editing, embedding, weights
 from server.answering import Asked, answer
 from server.control import Control
+from server.editing import Written
 from server.embedding import Embedder
 from server.errors import BackendFailed, Conflict, Invalid, NotFound, PaperError, StillLoading, Unavailable
 from server.gathering import Gathering, Tell
@@ -28,6 +29,7 @@ from server.retrieval import reranking, retrieve
 from server.retrieval.reranking import Reranker
 from server.shelf import Shelf
 from server.stores.where import EVERYWHERE, Where
+from server.temporary import Temporary
 from server.types import Answer, Passage, Token
 
 log = logging.getLogger(__name__)
@@ -142,6 +144,7 @@ class Runtime:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.shelf = Shelf(settings.paths.knowledge_base, settings.stores)
+        self.temporary = Temporary(settings.paths.knowledge_base)
         self.keys = Keys(settings)
         self.control = Control.of_this_process()
         self.embedders = Embedders(settings, self.keys)
@@ -204,6 +207,13 @@ class Runtime:
             name, embedding=embedder.name, dimension=embedder.dimension, store=store, info=info, passages=embedder.usage.form
         )
 
+    def temporary_library(self, name: str) -> KnowledgeBase:
+        """The temporary library of that id, or a new one when it has expired or none is named."""
+        try:
+            return self.temporary.open(name)
+        except NotFound:
+            return self.temporary.create(self.embedders.get())
+
     def delete_library(self, name: str) -> None:
         """Its jobs are stopped first. Raises NotFound."""
         if name not in self.shelf:
@@ -238,6 +248,29 @@ class Runtime:
 
         self.shelf.open(name)  # NotFound reaches the caller, not the job
         return self.jobs.start(name, kind if files is None else "upload", work)
+
+    def start_anew(self, name: str, *, chosen: Splitting | None, embedding_model: str = "", store: str = "") -> Job:
+        """Read, split and embed every file of a library again, with another model or vector store if one is named.
+
+        Until then what it has is searched, unless model or store are others: then it is emptied first. Raises NotFound, Invalid.
+        """
+        kb = self.shelf.open(name)
+        embedder = self.embedders.get(embedding_model or kb.facts.embedding)
+        same = (embedder.name, embedder.usage.form, store or kb.facts.store) == (kb.facts.embedding, kb.facts.passages, kb.facts.store)
+        if not same:
+            self.jobs.cancel_all(name)
+            self.shelf.reset(name, embedding=embedder.name, dimension=embedder.dimension, passages=embedder.usage.form, store=store)
+        return self.start_ingest(name, kind="rebuild", chosen=chosen)
+
+    def edit_chunks(self, name: str, changes: Mapping[int, Written]) -> None:
+        """`editing.edit` with the library's model."""
+        kb = self.shelf.open(name)
+        editing.edit(kb, self.embedder_of(kb), changes)
+
+    def write_file(self, name: str, file: str, chunks: Sequence[Written]) -> None:
+        """`editing.write_file` with the library's model."""
+        kb = self.shelf.open(name)
+        editing.write_file(kb, self.embedder_of(kb), self.settings.splitting, file, chunks)
 
     def to_remember(self, chosen: Splitting) -> str:
         """What the row of a file says that is to be split in a way its user has chosen: nothing when the settings say the same."""
@@ -285,6 +318,7 @@ class Runtime:
         self._leaving.set()
         self.pages.close()
         self.shelf.close()
+        self.temporary.close()
 
 
 def build(settings: Settings) -> Runtime:

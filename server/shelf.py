@@ -10,6 +10,7 @@ import threading
 import unicodedata
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -74,8 +75,7 @@ class Shelf:
     ) -> KnowledgeBase:
         """A new empty library; papers that already lie in its content/ wait there for ingestion. Raises Conflict, Invalid, Forbidden."""
         self.check_name(name)
-        kind = registry.load(VECTOR_STORES, store, "vector store")
-        kind(dimension, Home(lambda: name, self._stores)).close()  # refuses what the settings do not allow
+        self._check_store(name, store, dimension)
         with self._changing():
             if name in self:
                 raise Conflict(f"已存在同名知识库 {name}")
@@ -116,9 +116,20 @@ class Shelf:
             os.replace(self.root / name, grave)
         shutil.rmtree(grave, onerror=lambda _, path, error: log.warning("%s stays until the next start: %s", path, error[1]))
 
-    def reset(self, name: str, *, embedding: str, dimension: int, passages: str = "", keep_choices: bool = True) -> KnowledgeBase:
+    def describe(self, name: str, info: str) -> None:
+        """What a library says about itself. Raises NotFound."""
+        with self._changing():
+            kb = self.open(name)
+            facts = replace(kb.facts, info=info)
+            write_facts(kb.folder, facts)
+            kb.facts = facts
+
+    def reset(
+        self, name: str, *, embedding: str, dimension: int, passages: str = "", keep_choices: bool = True, store: str = ""
+    ) -> KnowledgeBase:
         """The same library with no rows, for another embedding model or after damage; content/ stays. Raises NotFound and Unavailable.
 
+        `store` is another kind of vector store (Invalid when there is none, or the settings do not allow it); "": the one that it has.
         Until all of the new one is written, and after a kill at any moment, there is the old library or the new one.
         With `keep_choices`, files that somebody has chosen a splitting for are queued with it.
         """
@@ -126,7 +137,9 @@ class Shelf:
             if not (self._valid(name) and (self.root / name / "content").is_dir()):
                 raise NotFound(f"未找到知识库 {name}")
             old = self._facts_or_none(name)
-            store, info = (old.store, old.info) if old else ("faiss", "")
+            own, info = (old.store, old.info) if old else ("faiss", "")
+            store = store or own
+            self._check_store(name, store, dimension)
             facts = Facts(embedding, dimension, store, info, passages=passages)
             return self._make(name, facts, keep_choices=keep_choices)
 
@@ -135,6 +148,10 @@ class Shelf:
         with self._lock:
             for name in list(self._open):
                 self._forget(name)
+
+    def _check_store(self, name: str, store: str, dimension: int) -> None:
+        kind = registry.load(VECTOR_STORES, store, "vector store")
+        kind(dimension, Home(lambda: name, self._stores)).close()  # refuses what the settings do not allow
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:

@@ -28,7 +28,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         *("server.retrieval", "server.quoting", "server.proving", "server.jobs"),
         *("server.checking", "server.closing_table", "server.progress_bar"),
     ),
-    ("server.refusal", "server.langchain_view", "server.importing", "server.gathering"),
+    ("server.editing", "server.temporary", "server.refusal", "server.langchain_view", "server.importing", "server.gathering"),
     ("server.answering",),
     ("server.runtime",),
     ("server.evaluation",),

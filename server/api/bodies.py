@@ -28,6 +28,53 @@ class CreateBody(OldBody):
     embed_model: str = ""
 
 
+class OldDocument(BaseModel):
+    """A chunk as old clients write it: LangChain's Document."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    page_content: str
+    metadata: dict[str, Any] = {}
+
+
+class EditBody(OldBody):
+    """POST /knowledge_base/update_docs_by_id: chunk id -> what it is to be; an empty page_content removes the chunk."""
+
+    knowledge_base_name: str
+    docs: dict[int, OldDocument]
+
+
+class InfoBody(OldBody):
+    """POST /knowledge_base/update_info."""
+
+    knowledge_base_name: str
+    kb_info: str = Field(max_length=10_000)
+
+
+class SplittingBody(OldBody):
+    """How old clients want files to be split; what is not sent is left as it is."""
+
+    knowledge_base_name: str
+    chunk_size: int | None = None
+    chunk_overlap: int | None = None
+    zh_title_enhance: bool | None = None
+
+
+class UpdateBody(SplittingBody):
+    """POST /knowledge_base/update_docs. `docs` is JSON: file -> chunks of one's own."""
+
+    file_names: list[str]
+    override_custom_docs: bool = False
+    docs: str = ""
+
+
+class RecreateBody(SplittingBody):
+    """POST /knowledge_base/recreate_vector_store."""
+
+    vs_type: str = ""
+    embed_model: str = ""
+
+
 class SearchBody(OldBody):
     """POST /knowledge_base/search_docs. `score_threshold` is squared L2: 0..4, smaller is closer."""
 
@@ -78,11 +125,10 @@ class ChatBody(OldBody):
     prompt_name: str = "default"
 
 
-class LibraryChatBody(OldBody):
-    """POST /chat/knowledge_base_chat."""
+class AskBody(OldBody):
+    """What every question to a library brings."""
 
     query: str
-    knowledge_base_name: str | list[str]
     top_k: int = Field(3, ge=1, le=50)
     score_threshold: float = Field(1.0, ge=0, le=4)
     history: list[Turn] = []
@@ -92,6 +138,45 @@ class LibraryChatBody(OldBody):
     max_tokens: int | None = Field(None, ge=1)
     prompt_name: str = "default"
     depth: Literal["quotes", "fast", "careful"] | None = None
+
+
+class PromptBody(OldBody):
+    """POST /server/get_prompt_template."""
+
+    type: Literal["llm_chat", "knowledge_base_chat"] = "llm_chat"
+    name: str
+
+
+class CompletionsBody(OldBody):
+    """POST /other/completion."""
+
+    query: str
+    stream: bool = False
+    echo: bool = False
+    model_name: str | None = None
+    temperature: float = Field(0.7, ge=0, le=2)
+    max_tokens: int | None = Field(1024, ge=1)
+    prompt_name: str = "default"
+
+
+class EmbedBody(OldBody):
+    """POST /other/embed_texts."""
+
+    texts: list[str] = Field(max_length=2048)
+    embed_model: str = ""
+    to_query: bool = False
+
+
+class LibraryChatBody(AskBody):
+    """POST /chat/knowledge_base_chat."""
+
+    knowledge_base_name: str | list[str]
+
+
+class FileChatBody(AskBody):
+    """POST /chat/file_chat. `knowledge_id` comes from upload_temp_docs."""
+
+    knowledge_id: str
 
 
 class JobBody(BaseModel):

@@ -10,12 +10,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from server.answering import Asked
-from server.api.bodies import ChatBody, LibraryChatBody
+from server.api.bodies import AskBody, ChatBody, LibraryChatBody
 from server.api.knowledge_base import distance, document_lines, runtime_of
 from server.api.responses import as_json, event_stream
 from server.api.v1 import citation_body
 from server.errors import PaperError
-from server.llm import chat_model
+from server.knowledge_base import KnowledgeBase
+from server.language import language_of
+from server.llm import chat_model, prompts
 from server.runtime import Runtime
 from server.stopping import Stop
 from server.types import Answer, Message, Token
@@ -42,7 +44,7 @@ def knowledge_base_chat(request: Request, body: LibraryChatBody) -> StreamingRes
     if names[0] not in runtime.shelf:
         return JSONResponse({"code": 404, "msg": f"未找到知识库 {names[0]}"})
     stop = Stop()
-    return event_stream(request, guarded(_library_chat(runtime, names[0], body, str(request.base_url), stop)), stop=stop)
+    return event_stream(request, guarded(library_chat(runtime, runtime.shelf.open(names[0]), body, str(request.base_url), stop)), stop=stop)
 
 
 def guarded(events: Iterator[str]) -> Iterator[str]:
@@ -58,7 +60,8 @@ def guarded(events: Iterator[str]) -> Iterator[str]:
 
 def _chat(runtime: Runtime, body: ChatBody, stop: Stop) -> Iterator[str]:
     history = body.history if isinstance(body.history, list) else []
-    messages = [*(Message(turn.role, turn.content) for turn in history), Message("user", body.query)]
+    prompt = prompts.named("llm_chat", body.prompt_name)
+    messages = prompts.chat_messages(prompt, body.query, [Message(turn.role, turn.content) for turn in history], language_of(body.query))
     name = body.model_name or runtime.settings.llm.default
     message_id = uuid.uuid4().hex
     whole = ""
@@ -75,10 +78,10 @@ def _chat(runtime: Runtime, body: ChatBody, stop: Stop) -> Iterator[str]:
         yield as_json({"text": whole, "message_id": message_id})
 
 
-def _library_chat(runtime: Runtime, name: str, body: LibraryChatBody, base_url: str, stop: Stop) -> Iterator[str]:
-    kb = runtime.shelf.open(name)
+def library_chat(runtime: Runtime, kb: KnowledgeBase, body: AskBody, base_url: str, stop: Stop) -> Iterator[str]:
+    """Events {answer}…, then {docs, citations, refused}; without `base_url` the docs have no links."""
     history = tuple(Message(turn.role, turn.content) for turn in body.history)
-    asked = Asked(body.query, history, body.depth, body.model_name, body.top_k, body.temperature, body.max_tokens, stop)
+    asked = Asked(body.query, history, body.depth, body.model_name, body.top_k, body.temperature, body.max_tokens, stop, body.prompt_name)
     for event in runtime.answer(kb, asked):
         if isinstance(event, Token) and body.stream:
             yield as_json({"answer": event.text})

@@ -5,23 +5,27 @@ from __future__ import annotations
 import html
 import mimetypes
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Body, File, Form, Request, UploadFile
 from fastapi.responses import FileResponse, JSONResponse
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from configs.settings import Splitting
-from server.api.bodies import CreateBody, SearchBody
+from server.api.bodies import CreateBody, OldDocument, SearchBody
 from server.api.responses import Envelope, failure
+from server.editing import Written
 from server.errors import Forbidden, Invalid, PaperError, Unprocessable
 from server.knowledge_base import KnowledgeBase
 from server.readers.process import ReaderProcess
 from server.runtime import Runtime
 from server.stores.where import Where
 from server.types import Passage
+
+_DOCS = TypeAdapter(dict[str, list[OldDocument]])
 
 router = APIRouter(prefix="/knowledge_base", tags=["Knowledge Base Management"])
 CHATCHAT_CHUNK_SIZE, CHATCHAT_OVERLAP_SHARE = 250, 5  # its CHUNK_SIZE, and what CHUNK_SIZE is of OVERLAP_SIZE
@@ -101,14 +105,18 @@ def upload_docs(
     chunk_overlap: Annotated[int | None, Form()] = None,
     zh_title_enhance: Annotated[bool | None, Form()] = None,
     password: Annotated[str, Form()] = "",
+    docs: Annotated[str, Form()] = "",
 ) -> Envelope:
     """Store the files and, unless told otherwise, ingest them before answering; PDFs that `password` opens are stored without it.
+
+    `docs` is JSON: file -> chunks of one's own, which are taken instead of reading that file.
 
     With a `chunk_size` or `chunk_overlap` (characters) they are split as Langchain-Chatchat does, else as the settings say; that is
     remembered with each file.
     """
     runtime = runtime_of(request)
     try:
+        own = own_docs(docs)
         chosen = asked_splitting(runtime.settings.splitting, chunk_size, chunk_overlap, zh_title_enhance)
         kb = runtime.shelf.open(knowledge_base_name)
     except PaperError as exc:
@@ -118,7 +126,9 @@ def upload_docs(
     failed = {name: str(reason) for name, reason in refused.items()}
     if to_vector_store and stored:
         try:
-            failed |= runtime.start_ingest(kb.name, files=stored, chosen=chosen).result().failed
+            failed |= write_own(runtime, kb.name, {name: chunks for name, chunks in own.items() if name in stored})
+            if read := [name for name in stored if name not in own]:
+                failed |= runtime.start_ingest(kb.name, files=read, chosen=chosen).result().failed
         except PaperError as exc:
             return failure(exc)
     return Envelope(msg="文件上传与向量化完成", data={"failed_files": failed})
@@ -246,10 +256,35 @@ def as_document(passage: Passage) -> dict[str, Any]:
 
 
 def document_lines(base_url: str, passages: list[Passage]) -> list[str]:
-    """The `docs` of a chat: Markdown with a link to the file under the host that the client used."""
+    """The `docs` of a chat: Markdown with a link to the file under the host that the client used; "" means no link."""
     lines = []
     for number, p in enumerate(passages, 1):
         url = f"{base_url}knowledge_base/download_doc?knowledge_base_name={quote(p.kb)}&file_name={quote(p.file)}"
         label = html.escape(re.sub(r"([\\\[\]()])", r"\\\1", p.file), quote=False)  # a name is data: no link, no markup
-        lines.append(f"出处 [{number}] [{label}]({url}) \n\n{p.text}\n\n")
+        lines.append(f"出处 [{number}] [{label}]{f'({url})' if base_url else ''} \n\n{p.text}\n\n")
     return lines
+
+
+def own_docs(text: str) -> dict[str, list[OldDocument]]:
+    """The `docs` of a form: JSON, file -> chunks. Raises Unprocessable."""
+    try:
+        return _DOCS.validate_json(text) if text else {}
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        raise Unprocessable(f"docs is not {{file: [{{page_content, metadata}}]}}: {first['loc']}: {first['msg']}") from exc
+
+
+def write_own(runtime: Runtime, kb: str, docs: Mapping[str, Sequence[OldDocument]]) -> dict[str, str]:
+    """Give files chunks of one's own; file -> why not."""
+    failed = {}
+    for file, chunks in docs.items():
+        try:
+            runtime.write_file(kb, file, [written(chunk) for chunk in chunks])
+        except PaperError as exc:
+            failed[file] = str(exc)
+    return failed
+
+
+def written(document: OldDocument) -> Written:
+    """A chunk of one's own."""
+    return Written(document.page_content, document.metadata)

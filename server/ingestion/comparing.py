@@ -81,7 +81,8 @@ def compare(
         splitting = ways.of(row)
         made_by = recipe(embedder, splitting)
         known = row and not force and row.state in ("ready", "failed") and remember in (None, row.splitting)
-        if row and known and row.sha256 == sha and row.recipe in (made_by, made_by + limits(readers)):
+        as_before = row and (row.edited or row.recipe in (made_by, made_by + limits(readers)))
+        if row and known and row.sha256 == sha and as_before:
             run.done += 1
             run.unchanged += 1
             if row.state == "failed":

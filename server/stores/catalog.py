@@ -12,36 +12,27 @@ import numpy as np
 
 from server.errors import NotFound
 from server.stores import Vectors
-from server.stores.database import number
-from server.stores.following import Following
+from server.stores.editing import Editing, add_chunk, raise_generation
 from server.stores.rows import (
-    CHUNK_COLUMNS,
     CHUNK_OF_FILE,
     FILE_COLUMNS,
     NOTHING_READ,
     READING_COLUMNS,
     FileRow,
     Reading,
-    chunk_row,
     reading_row,
     stored_chunk,
     stored_file,
-    vectors_checksum,
 )
 from server.stores.schema import STRAY_CHUNKS, STRAY_WINDOWS, STRAY_WORDS
 from server.stores.search_rows import SearchRows
-from server.stores.words import segment
 from server.types import Chunk, FileState, Passage
 
 _FILES = f"SELECT id, {', '.join(FILE_COLUMNS)} FROM files"  # noqa: S608 - columns are constants
-_ADD_CHUNK = (
-    f"INSERT INTO chunks (id, file_id, ord, vectors_checksum, {', '.join(CHUNK_COLUMNS)}) "  # noqa: S608 - columns are constants
-    f"VALUES (?, ?, ?, ?, {', '.join('?' * len(CHUNK_COLUMNS))})"
-)
 _SET_READING = ", ".join(f"{column} = ?" for column in READING_COLUMNS)
 
 
-class Catalog(SearchRows, Following):
+class Catalog(SearchRows, Editing):
     """All of a library.db. Opens or creates it. Raises Corrupt when it is not a healthy database of this program."""
 
     def files(self) -> list[FileRow]:
@@ -91,8 +82,8 @@ class Catalog(SearchRows, Following):
         with self._write() as db:
             db.executemany(
                 "INSERT INTO files (name, state, splitting, updated_at, awaited) VALUES (?1, 'queued', ifnull(?2, ''), ?3, ifnull(?4, '')) "
-                "ON CONFLICT (name) DO UPDATE SET state = 'queued', reason = '', recipe = '', splitting = ifnull(?2, splitting), "
-                "updated_at = ?3, awaited = ifnull(?4, awaited)",
+                "ON CONFLICT (name) DO UPDATE SET state = 'queued', reason = '', recipe = '', edited = 0, "
+                "splitting = ifnull(?2, splitting), updated_at = ?3, awaited = ifnull(?4, awaited)",
                 [(name, splitting, now, awaited) for name in names],
             )
 
@@ -105,32 +96,29 @@ class Catalog(SearchRows, Following):
                 db.execute("UPDATE files SET awaited = '', state = 'queued' WHERE awaited <> ''")
 
     def replace(
-        self, name: str, reading: Reading, chunks: Sequence[Chunk], vectors: Vectors, metadata: dict[str, object] | None = None
+        self, name: str, reading: Reading, chunks: Sequence[Chunk], vectors: Vectors, metadata: Sequence[dict[str, object]] | None = None
     ) -> None:
         """One transaction: the old chunks of the file go, the new ones come, the file is ready. `vectors` has a row a window, in order.
 
-        Nothing happens when the file is not queued any more: it was removed while it was read. One that was uploaded again while it was
-        read stays queued.
+        With `metadata`, one for each chunk, the chunks are a person's own. Nothing happens when the file is not queued any more: it was
+        removed, or given a person's chunks, while it was read. One that was uploaded again while it was read stays queued.
         """
         halves = vectors.astype(np.float16)  # rounding costs 2e-7 of cosine, the file is half as long
         with self._write() as db:
             file_id = _wanted(db, name, reading.sha256)
             if file_id is None:
                 return
-            generation = self._raise_generation(db)
+            generation = raise_generation(db)
             self._empty(db, file_id, generation)
             at = 0
             for order, chunk in enumerate(chunks):
-                chunk_id = secrets.randbits(63)
-                blobs = [halves[at + i].tobytes() for i in range(len(chunk.windows))]
-                db.execute(_ADD_CHUNK, (chunk_id, file_id, order, vectors_checksum(blobs), *chunk_row(chunk, metadata or {})))
-                db.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (chunk_id, segment(chunk.prefix + chunk.text)))
-                rows = [(secrets.randbits(63), chunk_id, file_id, *bounds, blob) for bounds, blob in zip(chunk.windows, blobs, strict=True)]
-                db.executemany("INSERT INTO windows VALUES (?,?,?,?,?,?)", rows)
-                at += len(rows)
+                some = halves[at : at + len(chunk.windows)]
+                add_chunk(db, file_id, order, secrets.randbits(63), chunk, some, metadata[order] if metadata else {})
+                at += len(some)
+            done = "state = 'ready', reason = '', awaited = '', edited = ?, updated_at = ?, generation = ?"
             db.execute(
-                f"UPDATE files SET state = 'ready', reason = '', awaited = '', {_SET_READING}, updated_at = ?, generation = ? WHERE id = ?",  # noqa: S608 - columns
-                (*reading_row(reading), time.time(), generation, file_id),
+                f"UPDATE files SET {done}, {_SET_READING} WHERE id = ?",  # noqa: S608 - columns
+                (metadata is not None, time.time(), generation, *reading_row(reading), file_id),
             )
 
     def fail(self, name: str, reason: str, sha256: str, recipe: str, *, keep_same: bool = False) -> None:
@@ -146,7 +134,7 @@ class Catalog(SearchRows, Following):
                 values = (reason, recipe, time.time(), file_id)
                 db.execute("UPDATE files SET state = 'failed', reason = ?, awaited = '', recipe = ?, updated_at = ? WHERE id = ?", values)
                 return
-            self._empty(db, file_id, self._raise_generation(db))
+            self._empty(db, file_id, raise_generation(db))
             nothing = replace(NOTHING_READ, sha256=sha256, recipe=recipe)
             db.execute(
                 f"UPDATE files SET state = 'failed', reason = ?, awaited = '', {_SET_READING}, updated_at = ? WHERE id = ?",  # noqa: S608 - columns
@@ -159,7 +147,7 @@ class Catalog(SearchRows, Following):
         Files that are just being uploaded stay, unless `awaited` ones are to go, too: that a run did not see them means nothing.
         """
         with self._write() as db:
-            generation = self._raise_generation(db)
+            generation = raise_generation(db)
             spared = set() if awaited else {row[0] for row in db.execute("SELECT id FROM files WHERE awaited <> ''")}
             for file_id in [found for name in names if (found := _id_of(db, name)) is not None and found not in spared]:
                 self._empty(db, file_id, generation)
@@ -168,7 +156,7 @@ class Catalog(SearchRows, Following):
     def remove_strays(self) -> int:
         """One transaction: chunks of no file, and windows and words of no chunk, are gone; how many rows that were."""
         with self._write() as db:
-            generation = self._raise_generation(db)
+            generation = raise_generation(db)
             db.execute(f"INSERT INTO removed SELECT id, ? FROM windows WHERE {STRAY_WINDOWS}", (generation,))  # noqa: S608 - a constant
             tables = (("windows", STRAY_WINDOWS), ("chunks", STRAY_CHUNKS), ("words", STRAY_WORDS))  # words last: chunks that go leave some
             return sum(db.execute(f"DELETE FROM {table} WHERE {condition}").rowcount for table, condition in tables)  # noqa: S608 - constants
@@ -194,20 +182,15 @@ class Catalog(SearchRows, Following):
         db.execute("DELETE FROM words WHERE rowid IN (SELECT id FROM chunks WHERE file_id = ?)", (file_id,))
         db.execute("DELETE FROM chunks WHERE file_id = ?", (file_id,))
 
-    def _raise_generation(self, db: sqlite3.Connection) -> int:
-        db.execute("INSERT INTO meta VALUES ('generation', 1) ON CONFLICT (key) DO UPDATE SET value = value + 1")
-        generation = number(db, "generation")
-        db.execute("INSERT OR REPLACE INTO history VALUES (?, ?)", (generation, secrets.randbits(62) + 1))
-        return generation
-
 
 def _wanted(db: sqlite3.Connection, name: str, sha256: str) -> int | None:
     """The id of a file whose bytes have been read; None when it was removed, or uploaded again since then.
 
-    It is not enough that the same bytes were uploaded again: others may have lain there in between, and been read.
+    It is not enough that the same bytes were uploaded again: others may have lain there in between, and been read. What a person has
+    written meanwhile stays.
     """
-    row = db.execute("SELECT id, awaited, state FROM files WHERE name = ?", (name,)).fetchone()
-    if row is None:
+    row = db.execute("SELECT id, awaited, state, edited FROM files WHERE name = ?", (name,)).fetchone()
+    if row is None or row[3]:
         return None
     if row[1] and (row[1] != sha256 or row[2] == "queued"):
         db.execute("UPDATE files SET state = 'queued' WHERE id = ?", (row[0],))

@@ -20,7 +20,7 @@ READING_COLUMNS = (  # in the order of `reading_row`
     *("title", "language", "pages", "bytes", "sha256", "recipe", "warnings"),
     *("authors", "abstract", "year", "doi", "arxiv_id", "hidden", "ocr_pages"),
 )
-FILE_COLUMNS = ("name", "state", "reason", "updated_at", "splitting", *READING_COLUMNS)
+FILE_COLUMNS = ("name", "state", "reason", "updated_at", "splitting", "edited", *READING_COLUMNS)
 CHUNK_COLUMNS = ("section", "page", "page_end", "kind", "language", "text", "spans", "section_number", "repeated", "metadata", "checksum")
 PASSAGE_COLUMNS = ("c.id", "f.name", "f.title", *(f"c.{column}" for column in CHUNK_COLUMNS))
 CHUNK_OF_FILE = f"SELECT {', '.join(PASSAGE_COLUMNS)} FROM chunks c JOIN files f ON f.id = c.file_id"  # noqa: S608 - columns are constants
@@ -52,7 +52,8 @@ class Reading:
 class FileRow:
     """One file of a library: its state, and what was read from it.
 
-    `splitting` is how it was asked to be split: a Splitting as JSON, or "" for what the settings say.
+    `splitting` is how it was asked to be split: a Splitting as JSON, or "" for what the settings say. `edited`: a person has changed,
+    removed or written chunks, so it is read again only when its content changes, or when that is asked for.
     """
 
     name: str
@@ -60,6 +61,7 @@ class FileRow:
     reason: str
     updated_at: float
     splitting: str
+    edited: bool
     chunks: int
     title: str
     language: str
@@ -96,10 +98,10 @@ def stored_file(row: Sequence[Any], chunks: int) -> FileRow:
 
 
 def _file(row: Sequence[Any], chunks: int) -> FileRow:
-    name, state, reason, updated_at, splitting, title, language, pages, size, sha256, recipe, warnings, *rest = row
+    name, state, reason, updated_at, splitting, edited, title, language, pages, size, sha256, recipe, warnings, *rest = row
     authors, abstract, year, doi, arxiv_id, hidden, ocr_pages = rest
     return FileRow(
-        *(name, state, reason, updated_at, splitting, chunks, title, language, pages, size, sha256, recipe, _items(warnings)),
+        *(name, state, reason, updated_at, splitting, bool(edited), chunks, title, language, pages, size, sha256, recipe, _items(warnings)),
         identity=Identity(_items(authors), abstract, year, doi, arxiv_id),
         hidden=tuple(Hidden(h["text"], h["reason"], Box(h["page"], *h["box"])) for h in _items(hidden)),
         ocr_pages=_items(ocr_pages),

@@ -7,7 +7,7 @@ import time
 
 from server.errors import Corrupt
 
-SCHEMA = 3
+SCHEMA = 4
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS files (
@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS files (
   warnings TEXT NOT NULL DEFAULT '[]', updated_at REAL NOT NULL, generation INTEGER NOT NULL DEFAULT 0,
   authors TEXT NOT NULL DEFAULT '[]', abstract TEXT NOT NULL DEFAULT '', year INTEGER, doi TEXT NOT NULL DEFAULT '',
   arxiv_id TEXT NOT NULL DEFAULT '', hidden TEXT NOT NULL DEFAULT '[]', ocr_pages TEXT NOT NULL DEFAULT '[]',
-  splitting TEXT NOT NULL DEFAULT '', awaited TEXT NOT NULL DEFAULT '');
+  splitting TEXT NOT NULL DEFAULT '', awaited TEXT NOT NULL DEFAULT '', edited INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS chunks (
   id INTEGER PRIMARY KEY, file_id INTEGER NOT NULL REFERENCES files ON DELETE CASCADE, ord INTEGER NOT NULL, section TEXT NOT NULL,
   page INTEGER NOT NULL, page_end INTEGER NOT NULL, kind TEXT NOT NULL, language TEXT NOT NULL, text TEXT NOT NULL,
@@ -64,7 +64,8 @@ _FROM_2 = (
     "CREATE TABLE history (generation INTEGER PRIMARY KEY, stamp INTEGER NOT NULL)",
     "INSERT INTO history SELECT value, abs(random() >> 2) + 1 FROM meta WHERE key = 'generation'",
 )
-_STEPS = {1: _FROM_1, 2: _FROM_2}
+_FROM_3 = ("ALTER TABLE files ADD COLUMN edited INTEGER NOT NULL DEFAULT 0",)
+_STEPS = {1: _FROM_1, 2: _FROM_2, 3: _FROM_3}
 
 
 def bring_up_to_date(db: sqlite3.Connection, path: str, patience_s: float) -> None:

@@ -80,7 +80,7 @@ def test_replacing_a_file_leaves_nothing_of_the_old_one(catalog: Catalog):
 def test_a_failed_replacement_changes_nothing(catalog: Catalog):
     put(catalog, "a.pdf", ["old text"])
     before = (catalog.generation(), catalog.files(), catalog.counts())
-    with pytest.raises(IndexError):
+    with pytest.raises(ValueError):
         catalog.replace("a.pdf", reading("new"), [chunk("new text", windows=2)], vectors(1))  # one vector too few
     assert (catalog.generation(), catalog.files(), catalog.counts()) == before
     assert [p.text for p in catalog.listing("kb", "a.pdf")] == ["old text"]
