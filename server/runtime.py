@@ -28,6 +28,7 @@ from server.readers.process import ReaderProcess
 from server.retrieval import reranking, retrieve
 from server.retrieval.reranking import Reranker
 from server.shelf import Shelf
+from server.stores.conversations import Conversations
 from server.stores.where import EVERYWHERE, Where
 from server.temporary import Temporary
 from server.types import Answer, Passage, Token
@@ -144,6 +145,7 @@ class Runtime:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.shelf = Shelf(settings.paths.knowledge_base, settings.stores)
+        self.conversations = Conversations(settings.paths.knowledge_base / "conversations.db")
         self.temporary = Temporary(settings.paths.knowledge_base)
         self.keys = Keys(settings)
         self.control = Control.of_this_process()
@@ -319,6 +321,7 @@ class Runtime:
         self.pages.close()
         self.shelf.close()
         self.temporary.close()
+        self.conversations.close()
 
 
 def build(settings: Settings) -> Runtime:

@@ -17,7 +17,7 @@ from swagger_ui_bundle import swagger_ui_path
 
 from server import VERSION
 from server.access import Access, error_headers, openai_error
-from server.api import chat, knowledge_base, knowledge_base_changes, llm_model, openai, search, server_state, temporary, v1
+from server.api import chat, conversations, knowledge_base, knowledge_base_changes, llm_model, openai, search, server_state, temporary, v1
 from server.api.responses import failure, problem, refusal
 from server.errors import Invalid, PaperError, Unprocessable
 from server.runtime import Runtime
@@ -40,7 +40,7 @@ def create_app(runtime: Runtime) -> Access:
     app.openapi_version = "3.0.3"  # the newest that Swagger UI 4 shows
     app.mount("/swagger", StaticFiles(directory=swagger_ui_path))
     app.state.runtime = runtime
-    for module in (knowledge_base, knowledge_base_changes, chat, temporary, llm_model, server_state, v1, search, openai):
+    for module in (knowledge_base, knowledge_base_changes, chat, conversations, temporary, llm_model, server_state, v1, search, openai):
         app.include_router(module.router)
     app.add_exception_handler(PaperError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)

@@ -104,6 +104,22 @@ class ListModelsBody(OldBody):
     types: list[Literal["local", "online"]] = ["local", "online"]
 
 
+class FeedbackBody(OldBody):
+    """POST /chat/feedback."""
+
+    message_id: str = Field(max_length=64)
+    score: int = Field(0, ge=0, le=100)
+    reason: str = Field("", max_length=10_000)
+
+
+class TitleBody(BaseModel):
+    """PUT /api/v1/conversations/{conversation}."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: str = Field(min_length=1, max_length=1000)
+
+
 class Turn(BaseModel):
     """One message of a history."""
 
@@ -115,7 +131,7 @@ class ChatBody(OldBody):
     """POST /chat/chat."""
 
     query: str
-    conversation_id: str = ""
+    conversation_id: str = Field("", max_length=64)
     history_len: int = -1
     history: list[Turn] | int = []
     stream: bool = False

@@ -11,13 +11,15 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from server.answering import Asked
 from server.api.bodies import AskBody, ChatBody, LibraryChatBody
+from server.api.conversations import owner_of
 from server.api.knowledge_base import distance, document_lines, runtime_of
 from server.api.responses import as_json, event_stream
 from server.api.v1 import citation_body
-from server.errors import PaperError
+from server.errors import NotFound, PaperError
 from server.knowledge_base import KnowledgeBase
 from server.language import language_of
 from server.llm import chat_model, prompts
+from server.memory import remembered
 from server.runtime import Runtime
 from server.stopping import Stop
 from server.types import Answer, Message, Token
@@ -29,9 +31,9 @@ NOTHING_FOUND = "<span style='color:red'>未找到相关文档,该回答为大�
 
 @router.post("/chat")
 def chat(request: Request, body: ChatBody) -> StreamingResponse:
-    """Talk to a language model without a library: events {text, message_id}."""
+    """Talk to a language model without a library: events {text, message_id}. It is kept, so that `history` may be a number of turns."""
     stop = Stop()
-    return event_stream(request, guarded(_chat(runtime_of(request), body, stop)), stop=stop)
+    return event_stream(request, guarded(_chat(runtime_of(request), owner_of(request), body, stop)), stop=stop)
 
 
 @router.post("/knowledge_base_chat", response_model=None)
@@ -58,22 +60,29 @@ def guarded(events: Iterator[str]) -> Iterator[str]:
         yield as_json({"code": 500, "msg": f"internal error ({type(exc).__name__}); the log has the details"})
 
 
-def _chat(runtime: Runtime, body: ChatBody, stop: Stop) -> Iterator[str]:
-    history = body.history if isinstance(body.history, list) else []
+def _chat(runtime: Runtime, owner: str, body: ChatBody, stop: Stop) -> Iterator[str]:
+    if isinstance(body.history, list) and body.history:
+        history = [Message(turn.role, turn.content) for turn in body.history]
+    else:
+        history = _kept(runtime, owner, body.conversation_id, body.history if isinstance(body.history, int) else body.history_len)
     prompt = prompts.named("llm_chat", body.prompt_name)
-    messages = prompts.chat_messages(prompt, body.query, [Message(turn.role, turn.content) for turn in history], language_of(body.query))
+    messages = prompts.chat_messages(prompt, body.query, history, language_of(body.query))
     name = body.model_name or runtime.settings.llm.default
     message_id = uuid.uuid4().hex
     whole = ""
     words = chat_model.stream(
         runtime.settings, name, messages, temperature=body.temperature, max_tokens=body.max_tokens, stop=stop, keys=runtime.keys
     )
-    for piece in words:
-        if not piece.text:
-            continue
-        whole += piece.text
-        if body.stream:
-            yield as_json({"text": piece.text, "message_id": message_id})
+    try:
+        for piece in words:
+            whole += piece.text
+            if body.stream and piece.text:
+                yield as_json({"text": piece.text, "message_id": message_id})
+    finally:  # what was said before a stop or an error was said
+        if whole:
+            conversation = runtime.conversations.begin(owner, body.query, body.conversation_id)
+            runtime.conversations.add(owner, conversation, "user", body.query)
+            runtime.conversations.add(owner, conversation, "assistant", whole, {"model": name}, message_id)
     if not body.stream:
         yield as_json({"text": whole, "message_id": message_id})
 
@@ -93,3 +102,14 @@ def library_chat(runtime: Runtime, kb: KnowledgeBase, body: AskBody, base_url: s
                 "refused": event.refused,
             }
             yield as_json(last if body.stream else {"answer": event.text, **last})
+
+
+def _kept(runtime: Runtime, owner: str, conversation: str, turns: int) -> list[Message]:
+    """The last turns of a conversation; none of one that only begins."""
+    if not conversation or turns <= 0:
+        return []
+    try:
+        told = runtime.conversations.turns(owner, conversation)
+    except NotFound:
+        return []
+    return remembered("window", [Message(turn.role, turn.content) for turn in told], turns=turns, tokens=0, count=len)
