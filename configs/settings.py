@@ -240,6 +240,11 @@ class Answering(_Block):
     """How answers are made."""
 
     depth: Literal["auto", "quotes", "fast"] = Field("auto", description="auto: quotes when the LLM has under a billion parameters.")
+    memory: Literal["none", "buffer", "window", "token_window", "summary_buffer"] = Field(
+        "token_window", description="What an LLM is told of the conversation: nothing, all, the last turns, what fits, that and a summary."
+    )
+    memory_turns: int = Field(5, ge=1, le=100, description="Questions with their answers (window).")
+    memory_tokens: int = Field(1500, ge=50, le=1 << 20, description="Tokens of the last messages (token_window, summary_buffer).")
 
 
 class Settings(_Block):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from configs.settings import Settings
@@ -15,6 +15,7 @@ from server.llm import chat_model, prompts
 from server.llm.keys.of_settings import Keys
 from server.llm.prompts import Prompt
 from server.llm.tokens import MESSAGE_TOKENS, TEMPLATE_TOKENS, counter
+from server.memory import remembered
 from server.proving import Proof
 from server.quoting import quotes
 from server.refusal import supported
@@ -23,7 +24,7 @@ from server.retrieval.context import widened
 from server.retrieval.reranking import Reranker
 from server.stopping import Stop
 from server.stores.words import question_terms
-from server.types import Answer, Citation, Depth, Message, Passage, Token
+from server.types import Answer, Citation, Depth, Language, Message, Passage, Token
 
 POOL_PASSAGES = 10  # passages whose sentences are compared in depth `quotes`
 FEW_TERMS = 3  # a question with fewer, after another one, may be a follow-up
@@ -34,6 +35,11 @@ _POINTS_BACK = re.compile(  # English needs such a word to mean what was said be
 )
 NEAREST = 3  # passages shown when the library does not support an answer
 
+SUMMARY_TOKENS = 200  # of what came before the messages that are remembered word by word
+_SUMMARISE = {
+    "en": "Summarise our conversation so far in at most five sentences. Keep every number and name.",
+    "zh": "用不超过五句话总结我们到目前为止的对话，保留所有数字和名称。",
+}
 _LEAD = {"zh": "知识库中的原文：", "en": "The library says:", "other": "The library says:"}
 _REFUSAL = {
     "zh": "知识库中没有这个问题的答案。",
@@ -126,14 +132,17 @@ def _written(
     local = settings.llm.local.get(name)
     max_tokens = asked.max_tokens or settings.llm.max_tokens
     context = local.context_tokens if local else 32_000
+    count = counter(settings, name).text
+    language = language_of(question)
+    history = _remembered(settings, asked, name, language, count, keys)
     messages, used = prompts.library_messages(
         prompt,
         question,
-        asked.history,
+        history,
         passages,
-        language_of(question),
-        budget_tokens=max(256, context - max_tokens - TEMPLATE_TOKENS - MESSAGE_TOKENS * (len(asked.history) + 2)),
-        count=counter(settings, name).text,
+        language,
+        budget_tokens=max(256, context - max_tokens - TEMPLATE_TOKENS - MESSAGE_TOKENS * (len(history) + 2)),
+        count=count,
     )
     temperature = settings.llm.temperature if asked.temperature is None else asked.temperature
     proof, prompt_tokens, completion_tokens, reason = Proof(used), 0, 0, "stop"
@@ -147,3 +156,18 @@ def _written(
     if rest := proof.finish():
         yield Token(rest)
     yield Answer(proof.text, proof.citations, tuple(used), False, depth, name, prompt_tokens, completion_tokens, reason)
+
+
+def _remembered(
+    settings: Settings, asked: Asked, name: str, language: Language, count: Callable[[str], int], keys: Keys | None
+) -> list[Message]:
+    """What the model is told of the conversation, as the settings say."""
+    how, tongue = settings.answering, "zh" if language == "zh" else "en"
+
+    def summarise(older: Sequence[Message]) -> str:
+        told = [*older, Message("user", _SUMMARISE[tongue])]
+        words = chat_model.stream(settings, name, told, temperature=0.0, max_tokens=SUMMARY_TOKENS, stop=asked.stop, keys=keys)
+        return "".join(piece.text for piece in words).strip()
+
+    turns, tokens = how.memory_turns, how.memory_tokens
+    return remembered(how.memory, asked.history, turns=turns, tokens=tokens, count=count, summarise=summarise, language=tongue)

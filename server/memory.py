@@ -23,7 +23,7 @@ def remembered(
     tokens: int,
     count: Callable[[str], int],
     summarise: Callable[[Sequence[Message]], str] | None = None,
-    language: Literal["en", "zh"] = "en",
+    language: str = "en",
 ) -> list[Message]:
     """The messages to put in front of the next question. They begin with a question, or with the summary as a system message.
 

@@ -175,6 +175,29 @@ def test_a_model_gets_the_numbered_passages_and_its_answer_is_cited(animals: Kno
     assert (last.prompt_tokens, last.completion_tokens) == (50, 7)
 
 
+@pytest.mark.parametrize(
+    ("memory", "told"),
+    [
+        ("none", []),
+        ("buffer", ["q1", "a1", "q2", "a2"]),
+        ("window", ["q2", "a2"]),
+        ("token_window", ["q2", "a2"]),
+        ("summary_buffer", ["Summary of the conversation so far: Zebras live in herds [1].", "q2", "a2"]),
+    ],
+)
+def test_the_model_is_told_of_the_conversation_as_the_settings_say(animals: KnowledgeBase, endpoint, memory: str, told: list[str]):
+    long = " and more" * 30
+    history = (Message("user", "q1"), Message("assistant", "a1" + long), Message("user", "q2"), Message("assistant", "a2"))
+    with endpoint(says("Zebras live in herds [1].")) as (settings, server):
+        chosen = settings.answering.model_copy(update={"memory": memory, "memory_turns": 1, "memory_tokens": 100})
+        whole(animals, settings.model_copy(update={"answering": chosen}), Asked("Where do zebras live?", history, model="m"))
+    sent = [message["content"].removesuffix(long) for message in server.asked[-1]["messages"]]
+    assert sent[1:-1] == told
+    if memory == "summary_buffer":
+        assert [message["content"].removesuffix(long) for message in server.asked[0]["messages"][:2]] == ["q1", "a1"]
+        assert "Keep every number and name" in server.asked[0]["messages"][-1]["content"]
+
+
 def test_a_sentence_that_the_model_did_not_mark_gets_its_citation(animals: KnowledgeBase, endpoint):
     with endpoint(says("Lions sleep twenty hours each day.")) as (settings, _):
         text, last = whole(animals, settings, Asked("How long do lions sleep?", model="m"))
