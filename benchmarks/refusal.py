@@ -68,7 +68,7 @@ def main() -> int:
 def _ask(runtime: Runtime, kb: KnowledgeBase, row: dict[str, Any], *, answerable: bool) -> Asked:
     found = retrieve([(kb, runtime.embedder_of(kb))], row["question"], runtime.settings.retrieval, top_k=10)
     best = max((p.similarity for p in found), default=0.0)
-    return Asked(row["question"], language_of(row["question"]), answerable, support(kb, row["question"], found) if found else 0.0, best)
+    return Asked(row["question"], language_of(row["question"]), answerable, support([kb], row["question"], found) if found else 0.0, best)
 
 
 def _print_separation(asked: list[Asked]) -> None:

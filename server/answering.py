@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from configs.settings import Settings
-from server.embedding import Embedder
 from server.errors import Invalid
-from server.knowledge_base import KnowledgeBase
 from server.language import language_of
 from server.llm import chat_model, prompts
 from server.llm.keys.of_settings import Keys
@@ -19,7 +17,7 @@ from server.memory import remembered
 from server.proving import Proof
 from server.quoting import quotes
 from server.refusal import supported
-from server.retrieval import retrieve
+from server.retrieval import Library, retrieve
 from server.retrieval.context import widened
 from server.retrieval.reranking import Reranker
 from server.stopping import Stop
@@ -76,14 +74,13 @@ def depth_of(settings: Settings, asked: Asked) -> Depth:
 
 
 def answer(
-    kb: KnowledgeBase,
-    embedder: Embedder,
+    libraries: Sequence[Library],
     settings: Settings,
     asked: Asked,
     reranker: Reranker | None = None,
     keys: Keys | None = None,
 ) -> Iterator[Token | Answer]:
-    """The answer as it grows, then whole. `keys` are as in `chat_model.stream`.
+    """The answer of one library or several as it grows, then whole. `keys` are as in `chat_model.stream`.
 
     Raises Invalid on an empty question, and what retrieval and the model raise.
     """
@@ -93,11 +90,11 @@ def answer(
     depth = depth_of(settings, asked)
     top_k = asked.top_k or settings.retrieval.top_k
     needle = _with_subject(question, asked.history)
-    passages = retrieve([(kb, embedder)], needle, settings.retrieval, top_k=max(top_k, POOL_PASSAGES), reranker=reranker)
+    passages = retrieve(libraries, needle, settings.retrieval, top_k=max(top_k, POOL_PASSAGES), reranker=reranker)
     asked.stop.check()
     language = language_of(question)
-    refused = not supported(kb, needle, passages)
-    cited = quotes(kb, embedder, needle, passages) if refused or depth == "quotes" else ()
+    refused = not supported([kb for kb, _ in libraries], needle, passages)
+    cited = quotes(libraries, needle, passages) if refused or depth == "quotes" else ()
     asked.stop.check()
     if refused or (depth == "quotes" and not cited):
         lead = _REFUSAL[language] + (_NEAREST[language] if cited else "")
@@ -105,8 +102,10 @@ def answer(
     elif depth == "quotes":
         yield from _whole(_LEAD[language], cited, passages[:top_k], False, depth)
     else:
-        read = widened(passages[:top_k], settings.retrieval.context, lambda p, most: kb.catalog.around(p.kb, p.chunk_id, most))
-        prompt = prompts.named("knowledge_base_chat", asked.prompt, kb.folder / "prompts.yaml")
+        homes = {kb.name: kb for kb, _ in libraries}
+        read = widened(passages[:top_k], settings.retrieval.context, lambda p, most: homes[p.kb].catalog.around(p.kb, p.chunk_id, most))
+        own = libraries[0][0].folder / "prompts.yaml" if len(libraries) == 1 else None  # several may want several things
+        prompt = prompts.named("knowledge_base_chat", asked.prompt, own)
         yield from _written(settings, asked, prompt, question, read, depth, keys)
 
 

@@ -24,6 +24,9 @@ MOST_DIGITS = 0.35  # share of a quote's characters
 SAME_PASSAGE = 3  # most quotes out of one passage
 
 
+Library = tuple[KnowledgeBase, Embedder]
+
+
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     passage: Passage
@@ -32,9 +35,9 @@ class _Candidate:
     score: float
 
 
-def quotes(kb: KnowledgeBase, embedder: Embedder, question: str, passages: Sequence[Passage]) -> tuple[Citation, ...]:
+def quotes(libraries: Sequence[Library], question: str, passages: Sequence[Passage]) -> tuple[Citation, ...]:
     """At most five citations of at most 60 words, best first; empty when there are no passages."""
-    candidates = _candidates(kb, embedder, question, passages)
+    candidates = _candidates(libraries, question, passages)
     chosen: list[_Candidate] = []
     for candidate in sorted(candidates, key=lambda c: -c.score):
         if len(chosen) == MOST_CITATIONS:
@@ -46,19 +49,17 @@ def quotes(kb: KnowledgeBase, embedder: Embedder, question: str, passages: Seque
     return tuple(cite(c.passage, c.start, c.end, index, round(c.score, 4)) for index, c in enumerate(chosen, 1))
 
 
-def _candidates(kb: KnowledgeBase, embedder: Embedder, question: str, passages: Sequence[Passage]) -> list[_Candidate]:
+def _candidates(libraries: Sequence[Library], question: str, passages: Sequence[Passage]) -> list[_Candidate]:
     body = [p for p in passages if p.kind != "reference"] or passages
     places = [(p, start, end) for p in body for start, end in sentences(p.text) if _quotable(p, start, end)]
     if not places:
         return []
     texts = [" ".join(p.text[start:end].split()) for p, start, end in places]
-    cosines = (embedder.embed_documents(texts) @ embedder.embed_query(question)).tolist()
-    low, high = min(cosines), max(cosines)
-    weights = term_weights(kb, question)
+    nearness = _nearness(libraries, question, [p.kb for p, _, _ in places], texts)
+    weights = term_weights([kb for kb, _ in libraries], question)
     asked = language_of(question)
     found = []
-    for (passage, start, end), text, cosine in zip(places, texts, cosines, strict=True):
-        dense = (cosine - low) / (high - low) if high > low else 1.0
+    for (passage, start, end), text, dense in zip(places, texts, nearness, strict=True):
         words = share(weights, text) if passage.language == asked else dense
         score = (PASSAGE_WEIGHT * passage.score + COSINE_WEIGHT * dense + WORD_WEIGHT * words) / (
             PASSAGE_WEIGHT + COSINE_WEIGHT + WORD_WEIGHT
@@ -67,10 +68,27 @@ def _candidates(kb: KnowledgeBase, embedder: Embedder, question: str, passages: 
     return found
 
 
-def term_weights(kb: KnowledgeBase, question: str) -> dict[str, float]:
-    """term -> its inverse document frequency in the library (Robertson & Spärck Jones, never below zero)."""
+def _nearness(libraries: Sequence[Library], question: str, homes: Sequence[str], texts: Sequence[str]) -> list[float]:
+    """0 to 1 for each text, from the least to the greatest cosine with the question among those of one embedding model."""
+    near = [1.0] * len(texts)
+    for model, embedder in {embedder.name: embedder for _, embedder in libraries}.items():
+        own = {kb.name for kb, other in libraries if other.name == model}
+        places = [at for at, home in enumerate(homes) if home in own]
+        if not places:
+            continue
+        cosines = (embedder.embed_documents([texts[at] for at in places]) @ embedder.embed_query(question)).tolist()
+        low, high = min(cosines), max(cosines)
+        for at, cosine in zip(places, cosines, strict=True):
+            near[at] = (cosine - low) / (high - low) if high > low else 1.0
+    return near
+
+
+def term_weights(kbs: Sequence[KnowledgeBase], question: str) -> dict[str, float]:
+    """term -> its inverse document frequency in all the libraries (Robertson & Spärck Jones, never below zero)."""
     terms = question_terms(question)
-    total, counts = kb.catalog.document_frequencies(terms)
+    found = [kb.catalog.document_frequencies(terms) for kb in kbs]
+    total = sum(total for total, _ in found)
+    counts = [sum(each) for each in zip(*(counts for _, counts in found), strict=True)]
     return {term: max(0.0, math.log((total - n + 0.5) / (n + 0.5))) for term, n in zip(terms, counts, strict=True)}
 
 

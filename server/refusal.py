@@ -23,17 +23,21 @@ UNTOLD_SHARE = 0.3  # taken for the share then; 0.5 and 0.7 refused less
 THRESHOLDS: dict[str, dict[Language, float]] = {"multilingual-e5-small": {"en": 0.895, "zh": 0.905, "other": 0.895}}
 
 
-def supported(kb: KnowledgeBase, question: str, passages: Sequence[Passage]) -> bool:
-    """False when the library does not support an answer: nothing was found, or nothing near enough."""
-    if not passages:
-        return False
-    thresholds = THRESHOLDS.get(kb.facts.embedding)
-    return thresholds is None or support(kb, question, passages) >= thresholds[language_of(question)]
+def supported(kbs: Sequence[KnowledgeBase], question: str, passages: Sequence[Passage]) -> bool:
+    """False when none of the libraries supports an answer: nothing was found, or nothing near enough by its library's model."""
+    asked = language_of(question)
+    for model in {kb.facts.embedding for kb in kbs}:
+        own = {kb.name for kb in kbs if kb.facts.embedding == model}
+        found = [passage for passage in passages if passage.kb in own]
+        thresholds = THRESHOLDS.get(model)
+        if found and (thresholds is None or support(kbs, question, found) >= thresholds[asked]):
+            return True
+    return False
 
 
-def support(kb: KnowledgeBase, question: str, passages: Sequence[Passage]) -> float:
+def support(kbs: Sequence[KnowledgeBase], question: str, passages: Sequence[Passage]) -> float:
     """How well the best passage fits the question, about 0.8 to 1.1 for multilingual-e5-small."""
-    weights = term_weights(kb, question)
+    weights = term_weights(kbs, question)
     terms, asked = list(weights), language_of(question)
 
     def held(passage: Passage) -> float:

@@ -190,9 +190,9 @@ class Runtime:
             reranker=self.reranker(),
         )
 
-    def answer(self, kb: KnowledgeBase, asked: Asked) -> Iterator[Token | Answer]:
-        """`answering.answer` with the library's embedder and the reranker of the settings."""
-        return answer(kb, self.embedder_of(kb), self.settings, asked, self.reranker(), self.keys)
+    def answer(self, kbs: Sequence[KnowledgeBase], asked: Asked) -> Iterator[Token | Answer]:
+        """`answering.answer` with the libraries' embedders and the reranker of the settings."""
+        return answer([(kb, self.embedder_of(kb)) for kb in kbs], self.settings, asked, self.reranker(), self.keys)
 
     def create_library(self, name: str, *, store: str = "faiss", embedding_model: str | None = None, info: str = "") -> KnowledgeBase:
         """A new library for that embedding model, or for the one of the settings. Raises what Shelf.create raises."""

@@ -76,7 +76,7 @@ def endpoint(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[[S
 
 def whole(kb: KnowledgeBase, settings: Settings, asked: Asked) -> tuple[str, Answer]:
     """(what was streamed, the answer); the answer comes last and once."""
-    *tokens, last = answer(kb, HASHING, settings, asked)
+    *tokens, last = answer([(kb, HASHING)], settings, asked)
     assert all(isinstance(token, Token) for token in tokens)
     assert isinstance(last, Answer)
     return "".join(token.text for token in tokens if isinstance(token, Token)), last
@@ -104,7 +104,7 @@ def test_careful_is_refused_with_what_works(settings: Settings):
 @pytest.mark.parametrize("question", ["", "  \n "])
 def test_an_empty_question_is_refused(animals: KnowledgeBase, settings: Settings, question: str):
     with pytest.raises(Invalid, match="the question is empty"):
-        next(answer(animals, HASHING, settings, Asked(question)))
+        next(answer([(animals, HASHING)], settings, Asked(question)))
 
 
 def test_quotes_are_streamed_with_their_numbers_and_need_no_model(animals: KnowledgeBase, settings: Settings):
@@ -129,7 +129,7 @@ def test_an_empty_library_refuses(kb: KnowledgeBase, settings: Settings):
 def test_a_question_that_nothing_supports_is_refused_with_the_three_nearest_quotes(shelf: Shelf, settings: Settings):
     library = shelf.create("measured", embedding="multilingual-e5-small", dimension=32)
     fill(library, "a", TEXTS)
-    *_, last = answer(library, HashEmbedder("multilingual-e5-small"), settings, Asked("xyzzy plugh", depth="fast"))
+    *_, last = answer([(library, HashEmbedder("multilingual-e5-small"))], settings, Asked("xyzzy plugh", depth="fast"))
     assert isinstance(last, Answer)
     assert last.refused
     assert [c.index for c in last.citations] == [1, 2, 3]
@@ -256,7 +256,7 @@ def test_an_error_of_the_endpoint_becomes_one_of_ours(animals: KnowledgeBase, en
 
 def test_a_stream_that_breaks_off_is_one_of_our_errors_after_what_came(animals: KnowledgeBase, endpoint):
     with endpoint(streams(chunk("Zebras live"), b'data: {"error": {"message": "out of memory"}}\n\n')) as (settings, _):
-        events = answer(animals, HASHING, settings, Asked("Where do zebras live?", model="m"))
+        events = answer([(animals, HASHING)], settings, Asked("Where do zebras live?", model="m"))
         assert next(events) == Token("Zebras live")
         with pytest.raises(Unavailable, match="out of memory"):
             list(events)

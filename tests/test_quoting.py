@@ -21,13 +21,13 @@ FILLER = [f"Plain sentence number {i} says nothing about animals at all." for i 
 
 
 def asked(kb: KnowledgeBase, question: str) -> tuple[Citation, ...]:
-    return quotes(kb, HASHING, question, retrieve([(kb, HASHING)], question, Retrieval()))
+    return quotes([(kb, HASHING)], question, retrieve([(kb, HASHING)], question, Retrieval()))
 
 
 def test_the_weights_of_terms_worked_out_by_hand(kb: KnowledgeBase):
     fill(kb, "a", ["zebra one", "lion two", "lion three", "lion four"])
     # 4 chunks: zebra in 1: ln(3.5/1.5) = 0.8473; lion in 3: negative, 0; unicorn in none: ln(4.5/0.5) = 2.1972
-    weights = term_weights(kb, "zebra lion unicorn")
+    weights = term_weights([kb], "zebra lion unicorn")
     assert weights == pytest.approx({"zebra": math.log(3.5 / 1.5), "lion": 0.0, "unicorn": math.log(9)})
 
 
@@ -41,7 +41,7 @@ def test_the_share_of_terms_worked_out_by_hand():
 
 
 def test_no_passages_no_quotes(kb: KnowledgeBase):
-    assert quotes(kb, HASHING, "zebra", []) == ()
+    assert quotes([(kb, HASHING)], "zebra", []) == ()
 
 
 def test_the_sentence_that_answers_comes_first_with_its_neighbours(kb: KnowledgeBase):
@@ -116,4 +116,4 @@ def test_a_foreign_passage_is_judged_by_its_vectors_alone(kb: KnowledgeBase):
     fill(kb, "a", ["斑马有很多条纹而且跑得很快。狮子睡觉的时间非常长很长。"], language="zh")
     english = retrieve([(kb, HASHING)], "斑马条纹", Retrieval())
     foreign: list[Passage] = [replace(p, language="other") for p in english]
-    assert "斑马" in quotes(kb, HASHING, "斑马条纹", foreign)[0].quote
+    assert "斑马" in quotes([(kb, HASHING)], "斑马条纹", foreign)[0].quote

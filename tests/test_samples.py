@@ -28,7 +28,7 @@ def answers(samples: KnowledgeBase, embedder: Embedder) -> list[Answer]:
     settings = Settings.model_validate(PROFILES["embedded"])
     found = []
     for question in QUESTIONS:
-        *_, last = answer(samples, embedder, settings, Asked(question["question"], depth="quotes"))
+        *_, last = answer([(samples, embedder)], settings, Asked(question["question"], depth="quotes"))
         assert isinstance(last, Answer)
         found.append(last)
     return found

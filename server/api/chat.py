@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -38,15 +38,19 @@ def chat(request: Request, body: ChatBody) -> StreamingResponse:
 
 @router.post("/knowledge_base_chat", response_model=None)
 def knowledge_base_chat(request: Request, body: LibraryChatBody) -> StreamingResponse | JSONResponse:
-    """Ask a library: events {answer}…, then {docs, citations, refused}."""
+    """Ask a library, or several: events {answer}…, then {docs, citations, refused}."""
     runtime = runtime_of(request)
     names = [body.knowledge_base_name] if isinstance(body.knowledge_base_name, str) else body.knowledge_base_name
-    if len(names) != 1:
-        return JSONResponse({"code": 400, "msg": "one library at a time for now; knowledge_base_name must hold one name"})
-    if names[0] not in runtime.shelf:
-        return JSONResponse({"code": 404, "msg": f"未找到知识库 {names[0]}"})
+    if not names:
+        return JSONResponse({"code": 400, "msg": "knowledge_base_name names no library"})
+    if missing := [name for name in names if name not in runtime.shelf]:
+        return JSONResponse({"code": 404, "msg": f"未找到知识库 {missing[0]}"})
     stop = Stop()
-    return event_stream(request, guarded(library_chat(runtime, runtime.shelf.open(names[0]), body, str(request.base_url), stop)), stop=stop)
+    return event_stream(
+        request,
+        guarded(library_chat(runtime, [runtime.shelf.open(name) for name in dict.fromkeys(names)], body, str(request.base_url), stop)),
+        stop=stop,
+    )
 
 
 def guarded(events: Iterator[str]) -> Iterator[str]:
@@ -87,11 +91,11 @@ def _chat(runtime: Runtime, owner: str, body: ChatBody, stop: Stop) -> Iterator[
         yield as_json({"text": whole, "message_id": message_id})
 
 
-def library_chat(runtime: Runtime, kb: KnowledgeBase, body: AskBody, base_url: str, stop: Stop) -> Iterator[str]:
+def library_chat(runtime: Runtime, kbs: Sequence[KnowledgeBase], body: AskBody, base_url: str, stop: Stop) -> Iterator[str]:
     """Events {answer}…, then {docs, citations, refused}; without `base_url` the docs have no links."""
     history = tuple(Message(turn.role, turn.content) for turn in body.history)
     asked = Asked(body.query, history, body.depth, body.model_name, body.top_k, body.temperature, body.max_tokens, stop, body.prompt_name)
-    for event in runtime.answer(kb, asked):
+    for event in runtime.answer(kbs, asked):
         if isinstance(event, Token) and body.stream:
             yield as_json({"answer": event.text})
         if isinstance(event, Answer):

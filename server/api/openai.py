@@ -90,7 +90,7 @@ def _answer(runtime: Runtime, body: CompletionBody, stop: Stop) -> Iterator[Toke
     history = tuple(Message("user" if role == "user" else "assistant", text) for role, text in turns[:-1])
     limit = body.max_completion_tokens or body.max_tokens
     asked = Asked(turns[-1][1], history, body.depth, llm or None, body.top_k, body.temperature, limit, stop)
-    yield from runtime.answer(runtime.shelf.open(name), asked)
+    yield from runtime.answer([runtime.shelf.open(name)], asked)
 
 
 def _known(runtime: Runtime) -> str:

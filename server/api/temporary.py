@@ -50,4 +50,4 @@ def file_chat(request: Request, body: FileChatBody) -> StreamingResponse | JSONR
     except PaperError as exc:
         return JSONResponse(failure(exc).model_dump())
     stop = Stop()
-    return event_stream(request, guarded(library_chat(runtime, kb, body, "", stop)), stop=stop)
+    return event_stream(request, guarded(library_chat(runtime, [kb], body, "", stop)), stop=stop)
