@@ -19,6 +19,8 @@ from server.errors import BackendFailed, ContextOverflow, Invalid, PaperError, R
 CONTROLLER_S = 2.0  # the controller answers from memory
 STATUS_S = 1.5  # so that a hung worker is noticed within two seconds
 CONNECT_S = 1.0
+LOADING = 503  # a worker whose model is not loaded yet
+LONGEST_WORDS = 300  # characters of somebody else's error
 SILENCE_S = 600.0  # a long prompt on a slow machine, behind others in the queue
 
 VALIDATION_ERROR, CONTEXT_OVERFLOW, RATE_LIMIT, INTERNAL_ERROR, OUT_OF_MEMORY, NO_WORKER = 40001, 40303, 42901, 50001, 50002, 50005
@@ -115,7 +117,10 @@ class FastChat:
     async def _ask(self, url: str, body: Mapping[str, Any], timeout_s: float, who: str) -> dict[str, Any]:
         try:
             response = await self._post(url, body, httpx2.Timeout(timeout_s, connect=CONNECT_S))
-            response.raise_for_status()
+            if response.status_code == LOADING:
+                raise Unavailable(f"{who} is not ready: {response.text[:LONGEST_WORDS]}")
+            if response.is_error:
+                raise BackendFailed(f"{who} answered with status {response.status_code}: {response.text[:LONGEST_WORDS]}")
             answer = response.json()
         except httpx2.ConnectError as exc:
             raise Unavailable(f"{who} is not running") from exc
