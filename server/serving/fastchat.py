@@ -18,6 +18,7 @@ from server.errors import BackendFailed, ContextOverflow, Invalid, PaperError, R
 
 CONTROLLER_S = 2.0  # the controller answers from memory
 STATUS_S = 1.5  # so that a hung worker is noticed within two seconds
+COUNT_S = 20.0  # a worker may be busy with others
 CONNECT_S = 1.0
 LOADING = 503  # a worker whose model is not loaded yet
 LONGEST_WORDS = 300  # characters of somebody else's error
@@ -88,6 +89,22 @@ class FastChat:
             messages=bool(answer.get("messages", False)),
             context_tokens=int(answer.get("context_length", 0)),
         )
+
+    async def conversation(self, worker: str, model: str) -> Mapping[str, Any]:
+        """The worker's conversation template, as FastChat writes it."""
+        found = (await self._ask(f"{worker}/worker_get_conv_template", {"model": model}, STATUS_S, f"worker {worker}")).get("conv")
+        if not isinstance(found, Mapping):
+            raise BackendFailed(f"worker {worker} has no conversation template")
+        return found
+
+    async def room(self, worker: str, model: str, prompt: str) -> tuple[int, int]:
+        """(tokens of the worker's context, tokens of the prompt), by the worker's own tokenizer."""
+        details = await self._ask(f"{worker}/model_details", {"model": model}, STATUS_S, f"worker {worker}")
+        counted = await self._ask(f"{worker}/count_token", {"model": model, "prompt": prompt}, COUNT_S, f"worker {worker}")
+        try:
+            return int(details["context_length"]), int(counted["count"])
+        except (KeyError, TypeError, ValueError) as exc:
+            raise BackendFailed(f"worker {worker} does not say how long its context is") from exc
 
     async def generate(self, worker: str, params: Mapping[str, Any]) -> AsyncGenerator[Piece, None]:
         """Pieces of an answer. Closing the generator closes the connection, by which the worker learns that nobody waits."""

@@ -67,6 +67,8 @@ def why_not(name: str, folder: Path, exc: BaseException, needed: int) -> PaperEr
             f"cannot load {name}: transformers {_version()} does not know its architecture {kind!r}, or not as a chat model; another "
             f"version may, in an environment whose interpreter llm.local.{name}.python names"
         )
+    if "mismatched" in low or "size mismatch" in low:
+        return Unavailable(f"cannot load {name}: the weights in {folder} are of other sizes than in its config.json; are its files mixed?")
     if isinstance(exc, PaperError):
         return exc
     return Unavailable(f"cannot load {name}: {text[:240]} ({type(exc).__name__})")

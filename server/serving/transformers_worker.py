@@ -250,6 +250,7 @@ def _load(job: Assignment, folder: Path, stored: int, loading: Loading) -> tuple
         _, worker = module.create_model_worker()
     except Exception as exc:
         log.info("loading failed\n%s", textwrap.indent(traceback.format_exc(), "    "))  # indented: the sentence is the reason
+        sys.stderr = sys.__stderr__  # FastChat has put a log format around it
         raise SystemExit(str(why_not(job.name, folder, exc, needed))) from exc
     return module, worker
 
