@@ -47,8 +47,8 @@ class Assignment:
 
     @property
     def peers(self) -> tuple[str, ...]:
-        """Who may ask beside this machine: that of a controller elsewhere."""
-        return () if self.hosts == (LOOPBACK,) else (urlsplit(self.controller).hostname or "",)
+        """Who may ask, beside loopback: this machine under its other address, and that of a controller elsewhere."""
+        return () if self.hosts == (LOOPBACK,) else (*self.hosts[1:], urlsplit(self.controller).hostname or "")
 
     def guarded(self, app: App) -> App:
         """The worker's app, for those who may ask it."""

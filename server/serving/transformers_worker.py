@@ -167,6 +167,12 @@ def mend_routes(app: Any, base: Any) -> None:
     async def embeddings(request: Request) -> Response:
         return JSONResponse(await embedded(await request.json()))
 
+    async def wrong(request: Request, exc: Exception) -> Response:
+        log.warning("path=%s refused: %r", request.url.path, exc)
+        return JSONResponse({"text": f"not a request of FastChat's protocol: {exc!r}"[:300], "error_code": VALIDATION_ERROR}, 400)
+
+    for kind in (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # what FastChat's routes raise for such a body
+        app.add_exception_handler(kind, wrong)
     for path, route in zip(_MENDED_ROUTES, (generate_stream, generate, embeddings), strict=True):
         app.add_api_route(path, route, methods=["POST"])
 
