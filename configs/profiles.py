@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 _LOCAL: dict[str, Any] = {
-    "smollm2-135m-instruct": {"source": "smollm2-135m-instruct", "engine": "llama_cpp", "slots": 2, "parameters_m": 135},
+    "smollm2-135m-instruct": {"source": "smollm2-135m-instruct", "slots": 2, "parameters_m": 135},
     "chatglm2-6b": {"source": "chatglm2-6b", "parameters_m": 6200, "trust_remote_code": True},
 }
 

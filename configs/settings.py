@@ -20,6 +20,7 @@ from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from configs.endpoints import Endpoint
+from configs.local_models import LocalModel
 from configs.profiles import PROFILES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,6 +29,14 @@ SETTINGS_VARIABLE = "PAPERPROOF_SETTINGS"
 NOT_SETTINGS = (  # addresses and secrets that startup.py hands to the web UI and to the API
     *(SETTINGS_VARIABLE, "PAPERPROOF_API_URL", "PAPERPROOF_API_KEY"),
     *("PAPERPROOF_CONTROL_URL", "PAPERPROOF_CONTROL_SECRET"),
+)
+
+_PRIVATE = tuple(  # RFC 1918, RFC 6598 (carriers, Tailscale), link-local, unique local, loopback; `is_private` also holds for 0.0.0.0/0
+    ipaddress.ip_network(text)
+    for text in (
+        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8"),
+        *("fc00::/7", "fe80::/10", "::1/128"),
+    )
 )
 
 
@@ -67,14 +76,29 @@ class Server(_Block):
 
     host: str = Field("127.0.0.1", description="Address of ports 20000, 7861 and 8501. Off loopback api_keys are needed.")
     gateway_port: int = Field(20000, ge=1, le=65535, description="OpenAI-compatible API.")
-    controller_port: int = Field(20001, ge=1, le=65535, description="FastChat controller; always on loopback.")
+    controller_port: int = Field(20001, ge=1, le=65535, description="FastChat controller; on loopback, and on worker_networks.")
     worker_port: int = Field(20002, ge=1, le=65535, description="First model worker; further ones count up.")
+    worker_networks: tuple[str, ...] = Field(
+        (), description="Private networks whose machines may bring model workers: [192.168.7.0/24]. None: workers of this machine only."
+    )
     api_port: int = Field(7861, ge=1, le=65535, description="Knowledge-base API.")
     ui_port: int = Field(8501, ge=1, le=65535, description="Web UI.")
     api_keys: tuple[SecretStr, ...] = Field((), description="Bearer keys, each at least 16 characters. Set them in .env.")
     allowed_hosts: tuple[str, ...] = Field((), description="Further host names that clients use for this server (Host header).")
     threads: int = Field(200, ge=4, le=2000, description="Requests and streams that port 7861 serves at once.")
     upload_limit_mib: int = Field(200, ge=1, le=4096, description="Largest file that may be uploaded.")
+
+    @field_validator("worker_networks")
+    @classmethod
+    def _private(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            try:
+                network = ipaddress.ip_network(text)
+            except ValueError as exc:
+                raise ValueError(f"{text!r} is no network such as 192.168.7.0/24 ({exc})") from None
+            if not any(network.version == private.version and network.subnet_of(private) for private in _PRIVATE):  # type: ignore[arg-type]  # same version
+                raise ValueError(f"{text} is not private: workers ask for no key; private are {', '.join(map(str, _PRIVATE))}")
+        return value
 
     @field_validator("api_keys")
     @classmethod
@@ -93,25 +117,6 @@ class Server(_Block):
                 f"libraries. Set {PREFIX}SERVER__API_KEYS='[\"a-long-secret\"]' in .env, or keep host 127.0.0.1"
             )
         return self
-
-
-class LocalModel(_Block):
-    """A model that a worker on this machine serves behind the FastChat controller."""
-
-    source: str = Field(description="A name of the weights table (server/weights.py), `hf:owner/name`, `modelscope:owner/name`, or a path.")
-    engine: Literal["llama_cpp", "transformers"] = Field(
-        "transformers", description="llama_cpp for GGUF files; transformers is FastChat's own worker."
-    )
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto takes a GPU when torch or llama.cpp sees one.")
-    context_tokens: int = Field(8192, ge=512, description="Context of one request, prompt and answer together.")
-    slots: int = Field(4, ge=1, le=64, description="Requests that the model answers at once (llama_cpp).")
-    threads: int = Field(1, ge=1, le=256, description="CPU threads for generation (llama_cpp); more than free cores is slower by far.")
-    parameters_m: float | None = Field(None, gt=0, description="Millions of parameters; below 1000 the default depth is `quotes`.")
-    load_8bit: bool = Field(False, description="Load in 8 bits (transformers).")
-    trust_remote_code: bool = Field(False, description="Run the Python code inside the model folder; only for models you trust.")
-    python: Path | None = Field(
-        None, description="Interpreter of another environment for this worker (chatglm2-6b needs transformers < 4.45)."
-    )
 
 
 class LLM(_Block):

@@ -136,11 +136,6 @@ class Access:
         await send({"type": "http.response.body", "body": body})
 
 
-def loopback_only(app: App) -> Access:
-    """The guard of a process that asks for no key because it listens on loopback: it still refuses pages and strange names."""
-    return Access(app, Server.model_validate({}))
-
-
 def host_name(header: str) -> str:
     """The name in a Host header, lower case, without port, brackets and the final dot; "" when there is none."""
     text = header.strip().lower()

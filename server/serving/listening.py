@@ -37,9 +37,10 @@ def bind(host: str, port: int) -> socket.socket:
     return taken
 
 
-def run(app: Any, taken: socket.socket) -> NoReturn:
+def run(app: Any, *taken: socket.socket) -> NoReturn:
     """Serve until SIGTERM or Ctrl-C, then leave without waiting for anybody's threads."""
-    taken.listen(BACKLOG)  # from here on connections wait instead of being refused: the app may announce itself when it starts
+    for each in taken:
+        each.listen(BACKLOG)  # from here on connections wait instead of being refused: the app may announce itself when it starts
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -50,7 +51,7 @@ def run(app: Any, taken: socket.socket) -> NoReturn:
     )
     code = 0
     try:
-        uvicorn.Server(config).run(sockets=[taken])
+        uvicorn.Server(config).run(sockets=list(taken))
     except KeyboardInterrupt:
         pass  # uvicorn has stopped in good order and passes the signal on
     except Exception:

@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx2
 
-from configs.settings import LocalModel
+from configs.local_models import LocalModel
 from server.errors import BackendFailed, ContextOverflow, Invalid, PaperError, Unavailable
 from server.serving.messages import plain_request
 from server.serving.openai_chunks import Chunk

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
-from configs.settings import LocalModel, Settings
+from configs.local_models import LocalModel
+from configs.settings import Settings, local_url
+from server.access import App
 from server.errors import Invalid
+from server.serving.private_network import LOOPBACK, guarded, worker_hosts
 
-HOST = "127.0.0.1"  # workers ask for no key, so nobody else may reach them
+BODY_LIMIT_MIB = 32  # of a request to a worker: a context of a million tokens
 
 # FastChat's conversation template for ChatML, for clients that make prompts themselves; sep_style 9 is its SeparatorStyle.CHATML.
 CHATML = {
@@ -28,17 +32,27 @@ CHATML = {
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """One worker's job."""
+    """One worker's job. It listens on `hosts`; the last of them is where controller and gateway find it."""
 
     name: str
     model: LocalModel
     port: int
     controller: str
+    hosts: tuple[str, ...]
 
     @property
     def address(self) -> str:
-        """Where the controller and the gateway find the worker."""
-        return f"http://{HOST}:{self.port}"
+        """What the controller is told."""
+        return local_url(self.hosts[-1], self.port)
+
+    @property
+    def peers(self) -> tuple[str, ...]:
+        """Who may ask, beside loopback: this machine under its other address, and that of a controller elsewhere."""
+        return () if self.hosts == (LOOPBACK,) else (*self.hosts[1:], urlsplit(self.controller).hostname or "")
+
+    def guarded(self, app: App) -> App:
+        """The worker's app, for those who may ask it."""
+        return guarded(app, self.hosts, self.peers, body_limit_mib=BODY_LIMIT_MIB)
 
 
 def arguments(description: str) -> argparse.Namespace:
@@ -51,15 +65,17 @@ def arguments(description: str) -> argparse.Namespace:
 
 
 def assignment(settings: Settings, given: argparse.Namespace, engine: str) -> Assignment:
-    """Raises Invalid when the model isn't in llm.local, or is for another kind of worker than `engine`."""
+    """Raises Invalid when the model isn't in llm.local, is for another kind of worker than `engine`, or its controller is out of reach."""
     model = settings.llm.local.get(given.name)
     if model is None:
         raise Invalid(f"no model {given.name!r} in llm.local; known: {', '.join(sorted(settings.llm.local)) or 'none'}")
     if model.engine != engine:
         raise Invalid(f"{given.name} has engine {model.engine}; this worker serves {engine}")
-    return Assignment(given.name, model, given.port or settings.server.worker_port, given.controller or controller_of(settings))
+    controller = given.controller or controller_of(settings)
+    hosts = worker_hosts(controller, settings.server.worker_networks)
+    return Assignment(given.name, model, given.port or settings.server.worker_port, controller, hosts)
 
 
 def controller_of(settings: Settings) -> str:
     """The controller that the settings name, or the one that we start ourselves."""
-    return settings.llm.controller or f"http://{HOST}:{settings.server.controller_port}"
+    return settings.llm.controller or f"http://{LOOPBACK}:{settings.server.controller_port}"

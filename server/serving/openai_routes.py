@@ -18,6 +18,8 @@ from server.serving.workers import Upstream
 
 log = logging.getLogger(__name__)
 
+LONGEST_NAME = 300  # characters; a path of kb/<library>@<llm> has fewer
+
 
 def routes(upstreams: Upstreams, default_model: str) -> APIRouter:
     """`default_model` is used when a chat names none."""
@@ -57,7 +59,7 @@ def routes(upstreams: Upstreams, default_model: str) -> APIRouter:
     @router.post("/v1/embeddings")
     async def embeddings(request: Request) -> Response:
         body = await body_of(request)
-        upstream = upstreams.embeddings(str(body.get("model", "")), _key(request))
+        upstream = upstreams.embeddings(_model(body, ""), _key(request))
         answer = await while_connected(request, upstream.answer("/embeddings", body))
         return Response(answer, media_type="application/json")
 
@@ -85,6 +87,8 @@ def _model(body: Mapping[str, Any], default: str) -> str:
     name = body.get("model") or default
     if not isinstance(name, str):
         raise Invalid("`model` must be a name")
+    if len(name) > LONGEST_NAME:
+        raise Invalid(f"`model` has {len(name)} characters; names have at most {LONGEST_NAME}")
     return name
 
 

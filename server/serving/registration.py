@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from server.errors import Unavailable
+from server.errors import BackendFailed, Unavailable
 from server.serving.fastchat import FastChat
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ async def keep_registered(
                 known = True
                 log.info("registered worker=%s controller=%s", worker, fastchat.controller)
             away = False
-        except Unavailable as exc:
+        except (Unavailable, BackendFailed) as exc:  # also one that refuses: its settings may change
             if not away:
                 log.warning("not registered worker=%s: %s; trying again every %g s", worker, exc, again_s)
             away = True

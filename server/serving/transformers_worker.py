@@ -10,12 +10,15 @@ worker; a client that leaves is not noticed.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import logging
 import os
 import sys
+import textwrap
 import threading
 import time
+import traceback
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,17 +27,19 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 
-from configs.settings import LocalModel, load_settings
+from configs.local_models import LocalModel
+from configs.settings import load_settings
 from server import weights
-from server.access import loopback_only
-from server.errors import Forbidden, PaperError
+from server.errors import PaperError, Unavailable
 from server.serving.listening import bind, log_to_stderr, run
-from server.serving.local_models import CHATML, HOST, arguments, assignment
+from server.serving.loading import Loading
+from server.serving.local_models import CHATML, Assignment, arguments, assignment
+from server.serving.model_folder import GIB, needed_bytes, refuse_foreign_code, weights_bytes, why_not
 from server.serving.streams import EventStream, while_connected
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_S, AGAIN_S = 5.0, 1.0
+HEARTBEAT_S, AGAIN_S, REGISTER_S = 5.0, 1.0, 10.0
 VALIDATION_ERROR, CONTEXT_OVERFLOW, INTERNAL_ERROR = 40001, 40303, 50001  # FastChat's codes
 _MENDED_ROUTES = ("/worker_generate_stream", "/worker_generate", "/worker_get_embeddings")
 
@@ -43,6 +48,7 @@ def mend(module: Any, model: LocalModel) -> None:
     """Put the mended parts into fastchat.serve.model_worker, before a worker is made."""
 
     conversation = importlib.import_module("fastchat.conversation")
+    requests = importlib.import_module("requests")
 
     def context_length(config: Any) -> int:
         lengths = (getattr(config, key, None) for key in ("max_position_embeddings", "max_sequence_length", "seq_length", "max_seq_len"))
@@ -69,6 +75,12 @@ def mend(module: Any, model: LocalModel) -> None:
         def init_heart_beat(self) -> None:
             """Not yet: nothing listens when the stock worker registers."""
 
+        def register_to_controller(self) -> None:
+            told = {"worker_name": self.worker_addr, "check_heart_beat": True, "worker_status": self.get_status(), "multimodal": False}
+            answer = requests.post(f"{self.controller_addr}/register_worker", json=told, timeout=REGISTER_S)
+            if answer.status_code != 200:
+                raise OSError(f"the controller refuses: {answer.text[:300]}")
+
         def stay_registered(self) -> None:
             while True:  # the stock calls end the worker, or this thread, when the controller is away
                 try:
@@ -76,7 +88,7 @@ def mend(module: Any, model: LocalModel) -> None:
                     while True:
                         time.sleep(HEARTBEAT_S)
                         self.send_heart_beat()
-                except (OSError, AssertionError, ValueError) as exc:
+                except (OSError, ValueError) as exc:
                     log.warning("not registered: %s; trying again in %g s", exc, AGAIN_S)
                     time.sleep(AGAIN_S)
 
@@ -155,6 +167,12 @@ def mend_routes(app: Any, base: Any) -> None:
     async def embeddings(request: Request) -> Response:
         return JSONResponse(await embedded(await request.json()))
 
+    async def wrong(request: Request, exc: Exception) -> Response:
+        log.warning("path=%s refused: %r", request.url.path, exc)
+        return JSONResponse({"text": f"not a request of FastChat's protocol: {exc!r}"[:300], "error_code": VALIDATION_ERROR}, 400)
+
+    for kind in (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # what FastChat's routes raise for such a body
+        app.add_exception_handler(kind, wrong)
     for path, route in zip(_MENDED_ROUTES, (generate_stream, generate, embeddings), strict=True):
         app.add_api_route(path, route, methods=["POST"])
 
@@ -163,13 +181,36 @@ def _failure(exc: Exception, code: int) -> bytes:
     return json.dumps({"text": str(exc) or type(exc).__name__, "error_code": code}).encode() + b"\0"
 
 
-def refuse_foreign_code(name: str, folder: Path, model: LocalModel) -> None:
-    """FastChat runs Python code of a model folder without asking. Raises Forbidden unless the settings allow it."""
-    configs = [file for file in folder.glob("*config.json") if '"auto_map"' in file.read_text(encoding="utf-8", errors="replace")]
-    if configs and not model.trust_remote_code:
-        raise Forbidden(
-            f"{name} brings Python code of its own ({configs[0].name} has auto_map); if you trust it, set trust_remote_code: true"
-        )
+def load_in_4_bits(module: Any, adapters: Any) -> None:
+    """FastChat knows 8 bits only: its adapter for the model gets bitsandbytes' NF4 as transformers wants it."""
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise Unavailable(f"bits: 4 needs the package bitsandbytes: {sys.executable} -m pip install bitsandbytes")
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    def load(model_path: str, *, device: str, num_gpus: int, max_gpu_memory: str | None, revision: str, **_: Any) -> Any:
+        dtype = torch.float32 if device == "cpu" else torch.float16
+        nf4 = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+        options = {"torch_dtype": dtype, "revision": revision, "quantization_config": nf4, "device_map": {"": device}}
+        if num_gpus > 1:
+            options["device_map"] = "auto"
+            if max_gpu_memory is not None:
+                options["max_memory"] = dict.fromkeys(range(num_gpus), max_gpu_memory)
+        return adapters.get_model_adapter(model_path).load_model(model_path, options)
+
+    module.load_model = load
+
+
+def command_line(job: Assignment, folder: Path, device: str) -> list[str]:
+    """The arguments of FastChat's worker."""
+    model = job.model
+    line = ["--model-path", str(folder), "--model-names", job.name, "--device", device]
+    line += ["--worker-address", job.address, "--controller-address", job.controller, "--limit-worker-concurrency", str(model.slots)]
+    if model.gpus:
+        line += ["--gpus", ",".join(map(str, model.gpus)), "--num-gpus", str(len(model.gpus))]
+    if model.gpu_memory_gib is not None:
+        line += ["--max-gpu-memory", f"{model.gpu_memory_gib:g}GiB"]
+    return [*line, "--load-8bit"] if model.bits == 8 else line
 
 
 def main() -> None:
@@ -181,29 +222,63 @@ def main() -> None:
         job = assignment(settings, given, "transformers")
         folder = weights.find(job.model.source, settings.paths.models)
         refuse_foreign_code(job.name, folder, job.model)
+        stored = weights_bytes(job.name, folder)
     except PaperError as exc:
         raise SystemExit(str(exc)) from exc
-    taken = bind(HOST, job.port)
+    taken = [bind(host, job.port) for host in job.hosts]
     os.environ["LOGDIR"] = ""  # no log files of FastChat's own: whoever starts us keeps our output
-    base = importlib.import_module("fastchat.serve.base_model_worker")
-    module = importlib.import_module("fastchat.serve.model_worker")
-    mend(module, job.model)
-    mend_routes(module.app, base)
-    sys.argv = [sys.argv[0], "--model-path", str(folder), "--model-names", job.name, "--device", _device(job.model)]
-    sys.argv += ["--worker-address", job.address, "--controller-address", job.controller]
-    sys.argv += ["--limit-worker-concurrency", str(job.model.slots), *(["--load-8bit"] if job.model.load_8bit else [])]
-    _, worker = module.create_model_worker()
-    taken.listen()
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(  # neither the controller nor this machine is asked through a proxy
+        filter(None, (os.environ.get("NO_PROXY"), *job.hosts, *job.peers, "localhost"))
+    )
+    if job.model.gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, job.model.gpus))  # before torch looks
+    with Loading(job.name, taken, job.peers, stored) as loading:
+        module, worker = _load(job, folder, stored, loading)
     threading.Thread(target=worker.stay_registered, daemon=True).start()
-    run(loopback_only(module.app), taken)
+    run(job.guarded(module.app), *taken)
+
+
+def _load(job: Assignment, folder: Path, stored: int, loading: Loading) -> tuple[Any, Any]:
+    """FastChat's module and its worker. Ends the process with one sentence when the model does not load."""
+    needed = stored
+    try:
+        base = importlib.import_module("fastchat.serve.base_model_worker")
+        module = importlib.import_module("fastchat.serve.model_worker")
+        device = _device(job.model)
+        needed = needed_bytes(folder, stored, job.model, device)
+        _warn_of_memory(job.name, needed, device)
+        loading.hook(importlib.import_module("fastchat.model.compression"))
+        mend(module, job.model)
+        mend_routes(module.app, base)
+        if job.model.bits == 4:
+            load_in_4_bits(module, importlib.import_module("fastchat.model.model_adapter"))
+        sys.argv = [sys.argv[0], *command_line(job, folder, device)]
+        _, worker = module.create_model_worker()
+    except Exception as exc:
+        log.info("loading failed\n%s", textwrap.indent(traceback.format_exc(), "    "))  # indented: the sentence is the reason
+        sys.stderr = sys.__stderr__  # FastChat has put a log format around it
+        raise SystemExit(str(why_not(job.name, folder, exc, needed))) from exc
+    return module, worker
+
+
+def _warn_of_memory(name: str, needed: int, device: str) -> None:
+    """Linux kills a process that takes too much, and then this line is the last in its log."""
+    import psutil
+
+    free = psutil.virtual_memory().available
+    if device == "cpu" and needed > free:
+        log.warning("%s needs about %.1f GiB of memory for its weights, and %.1f GiB are free", name, needed / GIB, free / GIB)
 
 
 def _device(model: LocalModel) -> str:
     import torch
 
+    seen = torch.cuda.device_count()  # of those in CUDA_VISIBLE_DEVICES
+    if len(model.gpus) > seen:
+        raise Unavailable(f"gpus names {', '.join(map(str, model.gpus))}, and torch sees {seen} of them")
     if model.device != "auto":
         return model.device
-    if torch.cuda.is_available():
+    if seen:
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
 

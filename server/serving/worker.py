@@ -17,12 +17,12 @@ from fastapi.responses import JSONResponse, Response
 
 from configs.settings import load_settings
 from server import weights
-from server.access import loopback_only
-from server.errors import Invalid, PaperError
+from server.errors import Invalid, PaperError, Unavailable
 from server.serving.fastchat import FastChat, code_of
 from server.serving.listening import bind, log_to_stderr, run
 from server.serving.llama_cpp import LlamaCpp
-from server.serving.local_models import CHATML, HOST, arguments, assignment
+from server.serving.loading import Loading
+from server.serving.local_models import CHATML, arguments, assignment
 from server.serving.openai_chunks import Chunk
 from server.serving.openai_errors import shape_errors
 from server.serving.openai_replies import body_of, reply
@@ -155,11 +155,15 @@ def main() -> None:
     settings = load_settings()
     try:
         job = assignment(settings, given, "llama_cpp")
-        taken = bind(HOST, job.port)
-        engine = LlamaCpp(job.name, weights.find(job.model.source, settings.paths.models), job.model)
+        file = weights.find(job.model.source, settings.paths.models)
+        if file.is_dir():
+            raise Unavailable(f"cannot load {job.name}: llama.cpp needs a .gguf file, and {file} is a folder; name the file as the source")
+        taken = [bind(host, job.port) for host in job.hosts]
+        with Loading(job.name, taken, job.peers, file.stat().st_size):
+            engine = LlamaCpp(job.name, file, job.model)
     except PaperError as exc:
         raise SystemExit(str(exc)) from exc
-    run(loopback_only(build(engine, job.address, job.controller)), taken)
+    run(job.guarded(build(engine, job.address, job.controller)), *taken)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from configs.settings import LocalModel, Settings
 from server.errors import Forbidden
 from server.serving.gateway import build
 from server.serving.transformers_worker import refuse_foreign_code
-from tests.serving import tiny_llama
+from tests.serving import tiny_models
 from tests.stack import Process, served, until, write_settings
 
 HI = [{"role": "user", "content": "hi"}]
@@ -28,7 +28,7 @@ FREE_S = 3.0  # one second on an idle machine
 def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[openai.OpenAI, str]]:
     """A client of a gateway in front of the worker, and the worker's address."""
     folder = tmp_path_factory.mktemp("transformers")
-    model = {"source": str(tiny_llama.write(folder / "tiny")), "engine": "transformers", "device": "cpu", "slots": SLOTS}
+    model = {"source": str(tiny_models.write(folder / "tiny")), "engine": "transformers", "device": "cpu", "slots": SLOTS}
     file = write_settings(folder, {"llm": {"default": "tiny", "local": {"tiny": model}}})
     controller = Process(file, "server.serving.controller")
     process = Process(file, "server.serving.transformers_worker", "tiny")
@@ -64,12 +64,12 @@ def test_it_chats_with_its_own_template_and_streams_the_same(worker):
 @pytest.mark.parametrize("stream", [False, True])
 def test_its_context_is_known_and_a_longer_prompt_is_400(worker, stream):
     client, address = worker
-    assert post(f"{address}/model_details") == {"context_length": tiny_llama.CONTEXT_TOKENS}
+    assert post(f"{address}/model_details") == {"context_length": tiny_models.CONTEXT_TOKENS}
     with pytest.raises(openai.BadRequestError) as caught:
         client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "x" * 600}], stream=stream)
     assert caught.value.code == "context_length_exceeded"
     answer = client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "x" * 450}])  # no max_tokens: what fits
-    assert answer.usage.total_tokens <= tiny_llama.CONTEXT_TOKENS
+    assert answer.usage.total_tokens <= tiny_models.CONTEXT_TOKENS
 
 
 @pytest.mark.stack
