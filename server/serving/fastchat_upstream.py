@@ -70,7 +70,8 @@ class FastChatUpstream:
             if not isinstance(request.get(key, 0), int | float):
                 raise Invalid(f"`{key}` must be a number, not {request[key]!r}")
         params = {key: request[key] for key in _SAME if key in request}
-        params |= {"model": self.model, "echo": False, "max_new_tokens": request.get("max_tokens", self.status.context_tokens or 1024)}
+        echo = bool(request.get("echo")) and not chat
+        params |= {"model": self.model, "echo": echo, "max_new_tokens": request.get("max_tokens", self.status.context_tokens or 1024)}
         if not chat:
             prompt = request.get("prompt")
             if not isinstance(prompt, str):
