@@ -227,6 +227,7 @@ class CompletionBody(BaseModel):
     temperature: float | None = Field(None, ge=0, le=2)
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
+    n: int | None = Field(None, ge=1, le=1)
     depth: Literal["quotes", "fast", "careful"] | None = None
     top_k: int | None = None
 
@@ -238,8 +239,9 @@ class CompletionBody(BaseModel):
 
 
 class EmbeddingsBody(BaseModel):
-    """POST /api/v1/embeddings; texts, or token arrays of a tokenizer that tiktoken knows."""
+    """POST /api/v1/embeddings; token arrays are read to be refused with the way out."""
 
     input: str | list[str] | list[int] | list[list[int]]
     model: str = ""
     encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = None

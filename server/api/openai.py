@@ -67,6 +67,8 @@ def embeddings(request: Request, body: EmbeddingsBody) -> dict[str, Any]:
     embedder = runtime.embedders.get()
     if body.model and embedder.name not in (body.model, short_name(body.model)) and body.model != short_name(embedder.name):
         raise ModelNotFound(f"no embedding model {body.model!r}; this server runs {embedder.name}")
+    if body.dimensions not in (None, embedder.dimension):
+        raise Invalid(f"`dimensions`: {embedder.name} makes vectors of {embedder.dimension} numbers, and cannot make {body.dimensions}")
     vectors = embedder.embed_documents(texts)
     plain = body.encoding_format == "float"
     rows = [v.tolist() if plain else base64.b64encode(np.ascontiguousarray(v, "<f4").tobytes()).decode() for v in vectors]

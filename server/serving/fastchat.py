@@ -7,6 +7,7 @@ status: `openai` (has /v1/chat/completions), `messages` (accepts `messages` inst
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import httpx2
 from server.errors import BackendFailed, ContextOverflow, Invalid, PaperError, RateLimited, Unavailable
 
 CONTROLLER_S = 2.0  # the controller answers from memory
+CONTROLLER_AT_ONCE = 8  # questions to it; with 200 at once the last would not be answered in time
 STATUS_S = 1.5  # so that a hung worker is noticed within two seconds
 COUNT_S = 20.0  # a worker may be busy with others
 CONNECT_S = 1.0
@@ -56,6 +58,7 @@ class FastChat:
     def __init__(self, controller: str, client: httpx2.AsyncClient) -> None:
         self.controller = controller.rstrip("/")
         self._client = client
+        self._few = asyncio.Semaphore(CONTROLLER_AT_ONCE)
 
     async def models(self) -> tuple[str, ...]:
         """Names of the models that workers serve, sorted."""
@@ -129,7 +132,8 @@ class FastChat:
             raise BackendFailed(f"worker {worker} ended its answer early; its log says why")
 
     async def _ask_controller(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        return await self._ask(self.controller + path, body, CONTROLLER_S, f"the FastChat controller at {self.controller}")
+        async with self._few:
+            return await self._ask(self.controller + path, body, CONTROLLER_S, f"the FastChat controller at {self.controller}")
 
     async def _ask(self, url: str, body: Mapping[str, Any], timeout_s: float, who: str) -> dict[str, Any]:
         try:

@@ -72,7 +72,7 @@ class FastChatUpstream:
             if not isinstance(request.get(key, 0), int | float):
                 raise Invalid(f"`{key}` must be a number, not {request[key]!r}")
         params = {key: request[key] for key in _SAME if key in request}
-        params |= {"model": self.model, "echo": False}
+        params |= {"model": self.model, "echo": bool(request.get("echo")) and not chat}
         longest = int(request["max_tokens"]) if "max_tokens" in request else None
         if chat and self.status.messages:
             messages = without_tools(request.get("messages") or ())

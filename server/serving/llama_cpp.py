@@ -14,7 +14,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from configs.local_models import LocalModel
 from server.errors import BackendFailed, ContextOverflow, Invalid, PaperError, Unavailable
 from server.serving.messages import plain_request
 from server.serving.openai_chunks import Chunk
+from server.serving.openai_completions import Completions
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class LlamaCpp:
         )
         properties = self._own.get("/props").raise_for_status().json()
         self.template = str(properties.get("chat_template", ""))
+        self._tools = bool(properties.get("chat_template_caps", {}).get("supports_tools", True))
         self.context_tokens = int(properties["default_generation_settings"]["n_ctx"])
         self._pool = ThreadPoolExecutor(model.slots, thread_name_prefix="slot")
         self._open: set[Future[None]] = set()
@@ -76,6 +78,8 @@ class LlamaCpp:
         """Chunks of a chat completion, the usage chunk last. Closing the generator frees the slot within half a second."""
         if "messages" not in body:
             raise Invalid("`messages` is missing")
+        if not self._tools and body.get("tools") and body.get("tool_choice") not in (None, "auto", "none"):
+            raise Invalid(f"`tool_choice`: {self.name} cannot call tools, for its chat template has no place for them")
         return self._chunks(self._server.handle_chat_completions, body, "chatcmpl")
 
     def complete(self, body: Mapping[str, Any]) -> AsyncGenerator[Chunk, None]:
@@ -87,18 +91,19 @@ class LlamaCpp:
     async def _chunks(self, handler: Handler, body: Mapping[str, Any], kind: str) -> AsyncGenerator[Chunk, None]:
         request = {**plain_request(body), "stream": True, "stream_options": {"include_usage": True}, "return_progress": True}
         head = {"id": f"{kind}-{secrets.token_hex(12)}", "object": "", "created": int(time.time()), "model": self.name}
-        usage: dict[str, int] = {}
+        usages: list[Mapping[str, Any]] = []
+        texts = Completions(request) if kind == "cmpl" else None
         raw = self._stream(handler, request)
         try:
             async for data in raw:
                 if data.get("usage"):
-                    usage = _sum(usage, data["usage"])
+                    usages.append(data["usage"])
                 head["object"] = data["object"]
                 if data["choices"] and "prompt_progress" not in data:
-                    yield {**head, "choices": data["choices"]}
+                    yield {**head, "choices": [texts.choice(part) if texts else _without_ids(part) for part in data["choices"]]}
         finally:
             await raw.aclose()
-        yield {**head, "choices": [], "usage": usage}
+        yield {**head, "choices": [], "usage": _counted(usages, int(request.get("n", 1)))}
 
     async def _stream(self, handler: Handler, request: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """What the callback is told, from the thread of its slot into this loop."""
@@ -163,6 +168,16 @@ def _refusal(error: Mapping[str, Any]) -> PaperError:
     return Invalid(message) if int(error.get("code", 500)) < 500 else BackendFailed(f"llama.cpp: {message}")
 
 
-def _sum(usage: Mapping[str, int], more: Mapping[str, Any]) -> dict[str, int]:
-    """Several prompts in one request are counted one by one."""
-    return {key: usage.get(key, 0) + int(more.get(key, 0)) for key in ("prompt_tokens", "completion_tokens", "total_tokens")}
+def _without_ids(choice: dict[str, Any]) -> dict[str, Any]:
+    """Numbers of tokens beside their logprobs are llama.cpp's own."""
+    for token in (choice.get("logprobs") or {}).get("content") or ():
+        for entry in (token, *token["top_logprobs"]):
+            entry.pop("id", None)
+    return choice
+
+
+def _counted(usages: Sequence[Mapping[str, Any]], copies: int) -> dict[str, int]:
+    """Several prompts are counted one by one; llama.cpp counts a prompt once for each of its `copies` answers, OpenAI once."""
+    prompt = sum(int(usage["prompt_tokens"]) for usage in usages) // copies
+    completion = sum(int(usage["completion_tokens"]) for usage in usages)
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}

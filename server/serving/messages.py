@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from server.errors import Invalid
+from server.serving import request_values
 
 ROLES = {"developer": "system", "function": "tool"}  # the names that templates know
 KNOWN_ROLES = ("system", "user", "assistant", "tool")
@@ -42,10 +43,11 @@ def without_tools(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]
 
 
 def plain_request(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The request without nulls, with `max_tokens` under its old name, and with plain messages when it has some."""
+    """The request without nulls, with `max_tokens` under its old name, and with plain messages when it has some. Raises Invalid."""
     request = {key: value for key, value in body.items() if value is not None}
-    longest = request.pop("max_completion_tokens", None)
-    if longest is not None:
+    request_values.check(request)
+    longest = request.pop("max_completion_tokens", request.pop("max_tokens", request_values.UNLIMITED))
+    if longest != request_values.UNLIMITED:
         request["max_tokens"] = longest
     if "messages" in request:
         request["messages"] = plain_messages(request["messages"])

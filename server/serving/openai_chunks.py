@@ -83,7 +83,7 @@ def _add(choice: dict[str, Any], part: Mapping[str, Any]) -> None:
         _add_delta(choice.setdefault("message", {"role": "assistant", "content": ""}), part["delta"])
     logprobs = choice.setdefault("logprobs", None)
     if part.get("logprobs"):
-        choice["logprobs"] = {"content": [*(logprobs or {"content": []})["content"], *part["logprobs"]["content"]]}
+        choice["logprobs"] = {key: [*(logprobs or {}).get(key, ()), *(tokens or ())] for key, tokens in part["logprobs"].items()}
     choice["finish_reason"] = part.get("finish_reason") or choice.get("finish_reason")
 
 

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import httpx2
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
 
 from server.access import error_headers, openai_error
 from server.errors import (
@@ -45,7 +46,7 @@ _BY_STATUS: dict[int, type[PaperError]] = {
 }
 
 
-def shape_errors(app: FastAPI) -> None:
+def shape_errors(app: Starlette) -> None:
     """Let the app answer every error in OpenAI's shape."""
     app.add_exception_handler(PaperError, _ours)
     app.add_exception_handler(HTTPException, _of_routing)

@@ -6,8 +6,8 @@ import json
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
-from fastapi import Request
-from fastapi.responses import JSONResponse, Response
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from server.errors import Invalid
 from server.serving.messages import wants_usage

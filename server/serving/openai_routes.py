@@ -7,7 +7,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from server.errors import Invalid, ModelNotFound
 from server.serving.messages import plain_messages
@@ -21,34 +23,28 @@ log = logging.getLogger(__name__)
 LONGEST_NAME = 300  # characters; a path of kb/<library>@<llm> has fewer
 
 
-def routes(upstreams: Upstreams, default_model: str) -> APIRouter:
+def routes(upstreams: Upstreams, default_model: str) -> list[Route]:
     """`default_model` is used when a chat names none."""
-    router = APIRouter()
 
-    @router.get("/health")
-    async def health() -> dict[str, str]:
-        return {"status": "ok"}
+    async def health(request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
 
-    @router.get("/v1/models")
-    async def models(request: Request) -> dict[str, Any]:
-        return {"object": "list", "data": await upstreams.models(_key(request))}
+    async def models(request: Request) -> Response:
+        return JSONResponse({"object": "list", "data": await upstreams.models(_key(request))})
 
-    @router.get("/v1/models/{name:path}")  # names contain slashes
-    async def model(request: Request, name: str) -> dict[str, Any]:
-        listed = await upstreams.models(_key(request))
+    async def model(request: Request) -> Response:
+        name, listed = request.path_params["name"], await upstreams.models(_key(request))
         for entry in listed:
             if entry["id"] == name:
-                return entry
+                return JSONResponse(entry)
         raise ModelNotFound(f"no model {name!r} is served; known: {', '.join(entry['id'] for entry in listed) or 'none yet'}")
 
-    @router.post("/v1/chat/completions")
     async def chat(request: Request) -> Response:
         body = await body_of(request)
         _check_messages(body)
         name = body["model"] = _model(body, default_model)
         return await _ask(request, await upstreams.chat(name, _key(request)), "/chat/completions", body)
 
-    @router.post("/v1/completions")
     async def completions(request: Request) -> Response:
         body = await body_of(request)
         name = body["model"] = _model(body, default_model)
@@ -56,14 +52,20 @@ def routes(upstreams: Upstreams, default_model: str) -> APIRouter:
             raise Invalid(f"{name} answers chats: use /v1/chat/completions")
         return await _ask(request, await upstreams.chat(name, _key(request)), "/completions", body)
 
-    @router.post("/v1/embeddings")
     async def embeddings(request: Request) -> Response:
         body = await body_of(request)
         upstream = upstreams.embeddings(_model(body, ""), _key(request))
         answer = await while_connected(request, upstream.answer("/embeddings", body))
         return Response(answer, media_type="application/json")
 
-    return router
+    return [
+        Route("/health", health),
+        Route("/v1/models", models),
+        Route("/v1/models/{name:path}", model),  # names contain slashes
+        Route("/v1/chat/completions", chat, methods=["POST"]),
+        Route("/v1/completions", completions, methods=["POST"]),
+        Route("/v1/embeddings", embeddings, methods=["POST"]),
+    ]
 
 
 async def _ask(request: Request, upstream: Upstream, path: str, body: Mapping[str, Any]) -> Response:

@@ -47,6 +47,7 @@ class Workers:
         self._client = client
         self._last: dict[str, str] = {}  # model: the worker that was found last, for while the controller is away or new
         self._statuses: dict[str, tuple[float, WorkerStatus]] = {}
+        self._asking: dict[str, asyncio.Task[WorkerStatus]] = {}
         self.watches = Watches(self._status)
 
     async def find(self, model: str, without: Collection[str] = ()) -> tuple[str, WorkerStatus]:
@@ -89,7 +90,12 @@ class Workers:
 
     async def _fresh_status(self, address: str) -> WorkerStatus:
         known = self._statuses.get(address)
-        return known[1] if known and time.monotonic() - known[0] < FRESH_S else await self._status(address)
+        if known and time.monotonic() - known[0] < FRESH_S:
+            return known[1]
+        if address not in self._asking:  # one question for all who want to know: 200 at once are too many to be answered in time
+            asking = self._asking[address] = asyncio.create_task(self._status(address))
+            asking.add_done_callback(lambda task: (self._asking.pop(address), task.cancelled() or task.exception()))
+        return await asyncio.shield(self._asking[address])
 
     async def _status(self, address: str) -> WorkerStatus:
         status = await self._fastchat.status(address)

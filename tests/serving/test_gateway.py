@@ -256,6 +256,19 @@ USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 PIECES = [nul("He"), nul("Hello \ufffd")[:9], nul("Hello \ufffd")[9:], nul("Hello é", usage=USAGE, finish_reason="stop")]
 
 
+def test_a_fastchat_worker_puts_the_prompt_in_front_when_that_is_asked_for(tmp_path):
+    worker = Worker("small", PIECES)
+    with (
+        served(worker.app()) as at,
+        served(Controller({"small": [at]}).app()) as controller,
+        gateway(tmp_path, controller=controller) as client,
+    ):
+        client.post("/v1/completions", json={"model": "small", "prompt": "1 2", "echo": True})
+        wrong = client.post("/v1/completions", json={"model": "small", "prompt": "1 2", "temperature": -1})
+    assert [asked["echo"] for asked in worker.asked] == [True]
+    assert (wrong.status_code, wrong.json()["error"]["message"]) == (400, "`temperature` must be at least 0, not -1")
+
+
 def test_a_fastchat_worker_answers_in_openais_protocol(tmp_path):
     worker = Worker("small", PIECES)
     with (

@@ -47,6 +47,7 @@ def test_what_cannot_be_made_plain_is_refused_with_the_place(messages, word):
 
 def test_nulls_go_and_the_new_name_of_max_tokens_wins():
     assert plain_request({"max_tokens": 5, "max_completion_tokens": 7, "stop": None, "user": "u"}) == {"max_tokens": 7, "user": "u"}
+    assert plain_request({"max_tokens": -1, "user": "u"}) == {"user": "u"}  # clients of llama.cpp mean no limit
 
 
 def test_usage_is_sent_only_on_demand():

@@ -271,6 +271,6 @@ def test_a_port_in_use_and_missing_weights_are_said_in_words(own_stack):
 
 
 def test_the_gateway_imports_nothing_heavy():
-    heavy = ("torch", "transformers", "fastchat", "langchain_core", "numpy", "xllamacpp")
+    heavy = ("torch", "transformers", "fastapi", "fastchat", "langchain_core", "numpy", "xllamacpp")
     code = f"import sys, server.serving.gateway; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout == "[]\n"
