@@ -71,16 +71,25 @@ class Workers:
                     return address, status
             except Unavailable as exc:
                 trouble = exc
-                await self._put_aside(address, exc)
+                await self.put_aside(address, exc)
             log.warning("worker=%s model=%s does not answer", address, model)
             dead.add(address)
-            self.forget(address)
         raise Unavailable(f"no worker serves {model} right now{f' ({trouble})' if trouble else ''}")
 
-    def forget(self, address: str) -> None:
-        """What was known about a worker that is gone."""
+    async def put_aside(self, address: str, trouble: PaperError) -> None:
+        """Forget a lost worker, and let the controller do so, too.
+
+        It is asked to look for itself when nobody listens there; asked to look at a hung worker it would hang for 5 s.
+        """
         self._statuses.pop(address, None)
         self._last = {model: last for model, last in self._last.items() if last != address}
+        try:
+            if refused(trouble):
+                await self._fastchat.refresh()
+            else:
+                await self._fastchat.heartbeat(address, BUSY)
+        except Unavailable as exc:
+            log.warning("controller not told about worker=%s error=%s", address, exc)
 
     def upstream(self, address: str, status: WorkerStatus, model: str) -> Upstream:
         """The worker itself."""
@@ -101,16 +110,6 @@ class Workers:
         status = await self._fastchat.status(address)
         self._statuses[address] = (time.monotonic(), status)
         return status
-
-    async def _put_aside(self, address: str, trouble: Unavailable) -> None:
-        """Let the controller look for itself when nobody listens there; asked to look at a hung worker it would hang for 5 s."""
-        try:
-            if refused(trouble):
-                await self._fastchat.refresh()
-            else:
-                await self._fastchat.heartbeat(address, BUSY)
-        except Unavailable as exc:
-            log.warning("controller not told about worker=%s error=%s", address, exc)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,12 +170,14 @@ class _Attempt:
         """Go on with another worker. Raises `exc` when that is no case of a lost worker, or when there is no other."""
         if not _is_loss(exc):
             raise exc
-        self._workers.forget(self.address)
         self._tried.add(self.address)
+        await self._workers.put_aside(self.address, exc)
         try:
             found = await self._workers.find(self._model, self._tried)
-        except Unavailable:
-            raise exc from None
+        except Unavailable as none:
+            if isinstance(exc, BackendFailed):
+                raise exc from None
+            raise Unavailable(f"{none} ({exc})") from exc  # the request never arrived
         log.warning("worker=%s lost (%s); going on with worker=%s model=%s", self.address, exc, found[0], self._model)
         self._use(found)
 

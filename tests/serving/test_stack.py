@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -234,7 +235,7 @@ def test_a_killed_worker_is_noticed_within_two_seconds(own_stack):
     assert time.monotonic() - started < 2.0
     assert caught.value.status_code == 503
     assert "no worker serves" in caught.value.message
-    assert "is not running" in caught.value.message
+    assert re.search("is not running|cannot be reached", caught.value.message)  # as the question or the request itself found out
     assert list(own_stack.client().models.list()) == []
     again = own_stack.start("worker", SMALL_LLM)
     try:
