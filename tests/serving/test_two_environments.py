@@ -30,6 +30,8 @@ CODE = Path(__file__).parent / "remote_glm"
 TRANSFORMERS = "4.41.2"  # as the README says, with the other packages
 PACKAGES = ("fschat==0.2.36", f"transformers=={TRANSFORMERS}", "sentencepiece", "protobuf", "psutil", "pydantic", "PyYAML", "python-dotenv")
 WITHOUT_TORCH = ("accelerate<1", "peft<0.13")
+CLASS = "modeling_tinyglm.ChatGLMTiny"
+MODELS = ["chatglm2-6b", "chatglm2-6b-in-8-bits", "glm"]
 HI: Any = [{"role": "user", "content": "你好"}]
 
 
@@ -56,7 +58,7 @@ def write_own_code(folder: Path) -> Path:
         file.unlink()
     for file in CODE.glob("*.py"):
         shutil.copy(file, folder)
-    auto_map = {"AutoConfig": "configuration_tinyglm.TinyGlmConfig", "AutoModel": "modeling_tinyglm.ChatGLMTiny"}
+    auto_map = {"AutoConfig": "configuration_tinyglm.TinyGlmConfig", "AutoModel": CLASS, "AutoModelForCausalLM": CLASS}
     config = {"model_type": "chatglm", "auto_map": auto_map, "padded_vocab_size": tokens, "seq_length": 512, "eos_token_id": end}
     (folder / "config.json").write_text(json.dumps({**config, "architectures": ["ChatGLMTiny"], "torch_dtype": "float32"}))
     from transformers import AutoConfig, AutoModel
@@ -81,13 +83,13 @@ def environment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture(scope="module")
 def client(environment: Path | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[openai.OpenAI]:
-    """A gateway in front of both workers, which are started by the commands of startup.py."""
+    """A gateway in front of the workers, which are started by the commands of startup.py."""
     folder = tmp_path_factory.mktemp("two")
     own: dict[str, Any] = {"source": str(write_own_code(folder / "chatglm2-tiny")), "device": "cpu", "trust_remote_code": True}
     if environment is not None:
         own["python"] = str(environment)
-    local = {"chatglm2-6b": own, "glm": {"source": str(tiny_models.write_glm(folder / "glm")), "device": "cpu"}}
-    file = write_settings(folder, {"llm": {"default": "glm", "run": ["chatglm2-6b", "glm"], "local": local}})
+    local = {MODELS[0]: own, MODELS[1]: {**own, "bits": 8}, "glm": {"source": str(tiny_models.write_glm(folder / "glm")), "device": "cpu"}}
+    file = write_settings(folder, {"llm": {"default": "glm", "run": MODELS, "local": local}})
     with pytest.MonkeyPatch.context() as patch, httpx2.Client(trust_env=False) as http:
         patch.setenv("PAPERPROOF_SETTINGS", str(file))
         plan, settings = make_plan(Wish(("--model-worker",))), load_settings()
@@ -111,17 +113,16 @@ def client(environment: Path | None, tmp_path_factory: pytest.TempPathFactory) -
             controller.end()
 
 
-@pytest.mark.parametrize("model", ["chatglm2-6b", "glm"])
-def test_both_chat_and_stream_through_port_20000(client: openai.OpenAI, model: str) -> None:
-    assert [each.id for each in client.models.list()] == ["chatglm2-6b", "glm"]
+@pytest.mark.parametrize("model", MODELS)
+def test_all_chat_and_stream_through_port_20000(client: openai.OpenAI, model: str) -> None:
+    assert [each.id for each in client.models.list()] == MODELS
     ask: Any = {"model": model, "messages": HI, "max_tokens": 16, "temperature": 0}
     whole = client.chat.completions.create(**ask)
     chunks = list(client.chat.completions.create(**ask, stream=True))
     assert whole.choices[0].message.content
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == whole.choices[0].message.content
-    prompts = {"chatglm2-6b": "[Round 1]\n\n问：你好\n\n答：", "glm": "<|im_start|>user\n你好<|im_end|>\n<|im_start|>assistant\n"}
-    plain = prompts[model].replace("<|im_start|>", "^").replace("<|im_end|>", "^")
-    assert whole.usage.prompt_tokens == len(plain.encode())  # the tokenizer has a token for each byte and for each mark
+    prompt = "^user\n你好^\n^assistant\n" if model == "glm" else "[Round 1]\n\n问：你好\n\n答："
+    assert whole.usage.prompt_tokens == len(prompt.encode())  # a token for each byte, and for each mark of ChatML, here ^
 
 
 def test_each_worker_runs_in_its_own_environment(client: openai.OpenAI, environment: Path | None) -> None:
@@ -131,3 +132,10 @@ def test_each_worker_runs_in_its_own_environment(client: openai.OpenAI, environm
     with pytest.raises(openai.BadRequestError) as caught:
         client.chat.completions.create(model="chatglm2-6b", messages=[{"role": "user", "content": "长" * 300}])
     assert caught.value.code == "context_length_exceeded"
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh.md"])
+def test_the_readme_makes_the_environment_that_is_tested(readme: str) -> None:
+    text = (ROOT / readme).read_text(encoding="utf-8").replace("[model_worker]", "")
+    lines = text[text.index("python3.11 -m venv ~/envs/glm") :].partition("```")[0]
+    assert all(package in lines for package in (*PACKAGES, *WITHOUT_TORCH))
