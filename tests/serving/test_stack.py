@@ -71,7 +71,7 @@ def answers(call: Callable[[], Any]) -> bool:
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[Stack]:
     file = small_llm()
-    model = {"source": str(file), "engine": "llama_cpp", "context_tokens": CONTEXT_TOKENS, "slots": 2, "parameters_m": 135}
+    model = {"source": str(file), "context_tokens": CONTEXT_TOKENS, "slots": 2, "parameters_m": 135}
     settings = write_settings(folder, {"llm": {"default": SMALL_LLM, "local": {SMALL_LLM: model}}})
     ports = yaml.safe_load(settings.read_text())["server"]
     with contextlib.ExitStack() as ends:
