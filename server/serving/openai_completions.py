@@ -1,5 +1,7 @@
-"""Text completions in OpenAI's old shape; in: llama.cpp's choices of one request, in order; out: with the prompt in front if wanted,
-and with logprobs as four lists instead of a list of tokens."""
+"""Text completions in OpenAI's old shape; in: llama.cpp's choices of one request; out: prompt in front if wanted, logprobs as lists.
+
+llama.cpp leaves `echo` out in silence, and tells logprobs as chats have them, token by token.
+"""
 
 from __future__ import annotations
 
