@@ -40,6 +40,7 @@ class LocalState:
     memory_mib: int = 0
     source: str = ""
     engine: str = ""
+    progress: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,8 @@ class Fleet:
             return LocalState(name, "stopped", source=model.source, engine=model.engine)
         memory_mib = _memory_mib(report.pid)
         return LocalState(
-            *(name, report.state, report.reason, report.address, str(report.log), report.seconds, memory_mib, model.source, model.engine)
+            *(name, report.state, report.reason, report.address, str(report.log), report.seconds, memory_mib, model.source, model.engine),
+            progress=report.progress,
         )
 
     def _report(self, name: str) -> Report | None:

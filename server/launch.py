@@ -142,7 +142,7 @@ def worker(plan: Plan, http: httpx2.Client, name: str, port: int) -> Place:
     command = (*_worker(model), name, "--port", str(port), "--controller", plan.controller)
     alive = partial(_answers_worker, http, own)
     place = _place(plan, "worker", f"worker {name}", command, port, lambda: alive() and _lists(http, plan.controller, name), alive=alive)
-    return replace(place, source=model.source)
+    return replace(place, source=model.source, part=replace(place.part, progress=partial(_loading, http, own)))
 
 
 def _place(
@@ -320,3 +320,15 @@ def _answers_worker(http: httpx2.Client, address: str) -> bool:
         return http.post(f"{address}/worker_get_status", timeout=CHECK_TIMEOUT_S).status_code == 200
     except httpx2.HTTPError:
         return False
+
+
+def _loading(http: httpx2.Client, address: str) -> str:
+    """How far a worker's model is loaded; "" when it does not say."""
+    try:
+        said = http.post(f"{address}/worker_get_status", timeout=CHECK_TIMEOUT_S).json()
+        if said.get("state") != "loading":
+            return ""
+        how_far = f"{said['done']} of {said['total']} {said['unit']} " if said["total"] else ""
+        return f"loading {how_far}({said['gib']:.1f} GiB), {said['seconds']:.0f} s"
+    except (httpx2.HTTPError, ValueError, KeyError, TypeError, AttributeError):
+        return ""

@@ -14,8 +14,8 @@ State = Literal["waiting", "starting", "ready", "silent", "resting", "failed", "
 class Part:
     """A command that should always run.
 
-    `answers` asks once whether it is ready; `alive`, of a ready one, whether it still answers by itself (None: `answers`). Both take
-    2 s at most and are called from a thread.
+    `answers` asks once whether it is ready; `alive`, of a ready one, whether it still answers by itself (None: `answers`);
+    `progress`, while it does not answer yet, how far it is, in words. Each takes 2 s at most and is called from a thread.
     """
 
     name: str
@@ -26,6 +26,7 @@ class Part:
     environment: Mapping[str, str] = field(default_factory=dict)
     deadline_s: float = 120.0
     alive: Callable[[], bool] | None = None
+    progress: Callable[[], str] = lambda: ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,10 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What is known about a part: `seconds` from its first start to its answer, `reason` of its last trouble, `pid` while it runs."""
+    """What is known about a part: `seconds` from its first start to its answer, `reason` of its last trouble, `pid` while it runs.
+
+    `progress` is how far it is while it starts.
+    """
 
     name: str
     state: State
@@ -59,3 +63,4 @@ class Report:
     seconds: float | None
     reason: str
     pid: int | None = None
+    progress: str = ""

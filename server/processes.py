@@ -31,6 +31,7 @@ from server.parts import Part, Patience, Report, State
 log = logging.getLogger(__name__)
 
 _CODE = Path(__file__).resolve().parents[1]
+TELL_S = 5.0  # between two lines about a part that is loading
 LOOK_S = 1.0  # between two questions to a part that is ready
 RECORD_S = 3.0  # how often new grandchildren are looked for
 ORDERLY_S = 5.5  # of the ten seconds that a stop may take: for parts to leave by themselves
@@ -45,9 +46,11 @@ _LEASH = (
 
 @dataclass(slots=True, eq=False)
 class _Pulse:
-    """What the thread that asks one process has heard; `missed` questions in a row since `silent_since` (monotonic)."""
+    """What the thread that asks one process has heard: `progress` while it starts; `missed` questions in a row since `silent_since`."""
 
     answered: threading.Event = field(default_factory=threading.Event)
+    progress: str = ""
+    told: float = 0.0  # monotonic, as silent_since
     missed: int = 0
     silent_since: float = 0.0
 
@@ -127,7 +130,11 @@ class Supervisor:
     def reports(self) -> list[Report]:
         """All parts in the order of their start."""
         return [
-            Report(part.name, life.state, part.address, part.log, life.seconds, life.reason, life.process.pid if life.process else None)
+            Report(
+                *(part.name, life.state, part.address, part.log, life.seconds, life.reason),
+                pid=life.process.pid if life.process else None,
+                progress=life.pulse.progress if life.state in ("starting", "silent") else "",
+            )
             for life, part in ((life, life.part) for life in self._lives.values())
         ]
 
@@ -156,6 +163,9 @@ class Supervisor:
                 self._ready(life, now)
             elif life.state == "ready" and self._hangs(life, now):
                 self._kill(life)
+            elif life.state == "starting" and life.pulse.progress and now - max(life.started, life.pulse.told) >= TELL_S:
+                life.pulse.told = now
+                self.news(f"… {life.part.name}: {life.pulse.progress}")
             elif life.state == "starting" and now - life.started > life.part.deadline_s:
                 excerpt = reason_in(life.part.log, life.log_start)
                 life.state, life.reason = "silent", f"no answer in {life.part.deadline_s:g} s" + (f": {excerpt}" if excerpt else "")
@@ -236,6 +246,7 @@ class Supervisor:
     def _ask(self, part: Part, process: subprocess.Popen[bytes], pulse: _Pulse) -> None:
         """In a thread of its own: ask until it answers, and then whether it still does, until there is nobody to ask."""
         while process.returncode is None and not part.answers():
+            pulse.progress = part.progress()
             if self._over.wait(0.2):
                 return
         pulse.answered.set()

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -153,6 +154,19 @@ def test_a_part_that_answers_nothing_is_named_after_its_deadline_and_welcomed_la
     assert stage.supervisor.settled()
     answering.set()
     stage.tick_until(lambda: stage.state("slow") == "ready", "slow is ready in the end")
+
+
+def test_a_part_that_loads_says_how_far_it_is_until_it_is_ready(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.processes.TELL_S", 0.1)
+    loaded, shards = threading.Event(), iter(range(1000))
+    part = replace(stage.part("model", WAITS, answers=loaded.is_set), progress=lambda: f"loading {next(shards)} of 1000 shards")
+    stage.supervisor.start(part)
+    stage.tick_until(lambda: len([line for line in stage.lines if line.startswith("… model: loading ")]) >= 2, "two lines are said")
+    (report,) = stage.supervisor.reports()
+    assert (report.state, report.progress.endswith(" of 1000 shards")) == ("starting", True)
+    loaded.set()
+    stage.tick_until(lambda: stage.state("model") == "ready", "it is ready")
+    assert stage.supervisor.reports()[0].progress == ""
 
 
 def test_a_missing_program_is_a_sentence(stage: Stage) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import http.server
+import json
 import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import httpx2
@@ -219,3 +222,31 @@ def test_with_a_taken_port_nothing_is_started(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert f"✗ port {port} is taken, OpenAI API wants it; pid {os.getpid()} holds it" in done.stdout
     assert not (tmp_path / "logs").exists()
+
+
+def test_a_worker_that_loads_says_how_far_it_is() -> None:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.dumps(
+                {"state": "loading", "model": "m", "done": 3, "total": 7, "unit": "shards", "gib": 13.14, "seconds": 12.4}
+            ).encode()
+            self.send_response(503)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        with httpx2.Client() as client:
+            part = worker(make_plan(wish("-m")), client, "smollm2-135m-instruct", server.server_address[1]).part
+            assert part.progress() == "loading 3 of 7 shards (13.1 GiB), 12 s"
+            assert not part.answers()
+            server.shutdown()
+            server.server_close()
+            assert part.progress() == ""
+    finally:
+        server.server_close()
