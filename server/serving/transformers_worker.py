@@ -9,6 +9,7 @@ worker; a client that leaves is not noticed.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.util
 import json
@@ -252,6 +253,7 @@ def _load(job: Assignment, folder: Path, stored: int, loading: Loading) -> tuple
         mend_routes(module.app, base)
         if job.model.bits == 4:
             load_in_4_bits(module, importlib.import_module("fastchat.model.model_adapter"))
+        gc.freeze()  # FastChat's compression collects garbage after each tensor: 0.2 s each over all that was imported
         sys.argv = [sys.argv[0], *command_line(job, folder, device)]
         _, worker = module.create_model_worker()
     except Exception as exc:
