@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import anyio.to_thread
 from fastapi import FastAPI, Request
-from fastapi.exception_handlers import request_validation_exception_handler
+from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
@@ -94,7 +94,8 @@ def _on_crash(request: Request, exc: Exception) -> Response:
 async def _on_invalid(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)  # noqa: S101 - registered for this class only
     if not request.url.path.startswith("/api/v1/"):
-        return await request_validation_exception_handler(request, exc)
+        shown = [{key: value for key, value in error.items() if key not in ("input", "ctx", "url")} for error in exc.errors()]
+        return JSONResponse({"detail": jsonable_encoder(shown)}, 422)  # FastAPI's shape without the body that was refused
     first = exc.errors()[0]
     place = ".".join(str(part) for part in first["loc"][1:])
     reason = f"{place}: {first['msg']}" if place else str(first["msg"])

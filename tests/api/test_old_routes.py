@@ -274,3 +274,10 @@ def test_the_root_goes_to_docs_and_docs_need_no_other_host(http: TestClient):
     assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
     assert "//cdn" not in http.get("/docs").text
     assert http.get("/openapi.json").json()["info"]["title"] == "PaperProof"
+
+
+def test_a_refused_body_is_not_sent_back(http: TestClient):
+    answer = http.post("/knowledge_base/update_info", json={"knowledge_base_name": ["x" * 100_000], "kb_info": "y" * 100_000})
+    assert answer.status_code == 422
+    assert len(answer.content) < 1000
+    assert {tuple(error["loc"]) for error in answer.json()["detail"]} == {("body", "knowledge_base_name"), ("body", "kb_info")}
