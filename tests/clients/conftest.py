@@ -32,8 +32,17 @@ MAKERS: dict[str, Callable[[], Client]] = {
 
 
 @pytest.fixture(scope="session")
-def client(request: pytest.FixtureRequest) -> Iterator[Client]:
-    """The library that the test names."""
-    made = MAKERS[request.param]()
+def started() -> Iterator[dict[str, Client]]:
+    """The libraries that are in use already."""
+    made: dict[str, Client] = {}
     yield made
-    made.close()
+    for client in made.values():
+        client.close()
+
+
+@pytest.fixture
+def client(request: pytest.FixtureRequest, started: dict[str, Client]) -> Client:
+    """The library that the test names; starting one takes a second, so each is started once."""
+    if request.param not in started:
+        started[request.param] = MAKERS[request.param]()
+    return started[request.param]

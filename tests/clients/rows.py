@@ -74,7 +74,8 @@ CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required"
 TOOLS = [{"type": "function", "function": {"name": "weather", "description": "Of a city", "parameters": CITY}}]
 CALL_MESSAGES = [{"id": i, "type": "function", "function": {"name": name, "arguments": text}} for i, name, text in CALLS]
 TALE = [{"role": "user", "content": "Tell a very long story."}]
-LONG = [{"role": "user", "content": "word " * 900}]  # seconds of reading on one core
+WHO = "<client>"  # each client puts its own version there, so that none finds its prompt read by those before it
+LONG = [{"role": "user", "content": f"{WHO} {'word ' * 900}"}]  # seconds of reading on one core
 QUESTION = [{"role": "user", "content": "What did the weighted sum with a dense weight of 0.3 reach on COVID-QA?"}]
 
 
@@ -448,7 +449,8 @@ def a_library_is_left_in_the_middle(outcome):
 
 
 for stream in (False, True):
-    asked: dict[str, Any] = {"model": LLM, "messages": LONG, "stream": stream}
+    reading = [{"role": "system", "content": f"{WHO} {stream}"}, *LONG]
+    asked: dict[str, Any] = {"model": LLM, "messages": reading, "stream": stream}
     fails("patience that ends while a prompt is read", ("APITimeoutError", None, None), "chat", asked, timeout_s=0.7, frees=True)
     fails("patience with another service", ("APITimeoutError", None, None), "chat", {**asked, "model": SLOW}, timeout_s=0.4)
 fails("patience with an answer", ("APITimeoutError", None, None), "chat", {"model": LLM, "messages": TALE}, timeout_s=0.7, frees=True)

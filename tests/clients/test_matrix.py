@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.clients.conftest import MAKERS
 from tests.clients.packages import Client
-from tests.clients.rows import ROWS, Row
+from tests.clients.rows import ROWS, WHO, Row
 from tests.clients.running import Doors
 from tests.stack import until
 
@@ -22,7 +24,7 @@ CALLS = [pytest.param(name, row, id=f"{name}: {row.name}") for name in MAKERS fo
 def test_a_client_gets_what_openai_would_send(row: Row, client: Client, doors: Doors) -> None:
     asked = {
         "call": row.call,
-        "ask": row.ask,
+        "ask": json.loads(json.dumps(row.ask).replace(WHO, client.version)),
         "base_url": doors.guarded if row.guarded else doors.open,
         "key": row.key,
         "timeout_s": row.timeout_s,
