@@ -62,8 +62,18 @@ class Chat:
         self.messages.append({"role": "user", "content": question})
         began, said = time.monotonic(), ""
         last: dict[str, Any] = {}
+        stopped = False
+
+        def stop(*_: object) -> None:
+            nonlocal stopped
+            stopped = True
+            raise KeyboardInterrupt
+
+        before = signal.signal(signal.SIGINT, stop)
         try:
             for chunk in self._chunks():
+                if stopped:  # where an exception is ignored, as in a finalizer, the one of the handler was lost
+                    raise KeyboardInterrupt
                 last = {**last, **{key: value for key, value in chunk.items() if value}}
                 for choice in chunk.get("choices", ()):
                     words = choice["delta"].get("content") or ""
@@ -76,6 +86,8 @@ class Chat:
             self.messages.pop()
             self.say(f"\n✗ {exc}\n")
             return
+        finally:
+            signal.signal(signal.SIGINT, before)
         self.messages.append({"role": "assistant", "content": said})
         self.say("\n")
         for citation in last.get("citations") or ():

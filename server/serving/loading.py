@@ -75,6 +75,7 @@ class Loading:
         """Let FastChat's `modules` and transformers, whichever version, show their bars here."""
         from transformers.utils import logging as transformers_logging
 
+        transformers_logging.enable_progress_bar()
         transformers_logging.tqdm_lib = SimpleNamespace(tqdm=self.bar())
         for module in modules:
             module.tqdm = self.bar()

@@ -64,7 +64,8 @@ def test_the_port_says_how_far_it_is_and_is_free_for_the_worker_afterwards(taken
 def test_the_bars_of_transformers_and_fastchat_are_heard(taken: socket.socket) -> None:
     from transformers.utils import logging as bars
 
-    before, module = bars.tqdm_lib, SimpleNamespace(tqdm=None)
+    before, active, module = bars.tqdm_lib, bars.is_progress_bar_enabled(), SimpleNamespace(tqdm=None)
+    bars.disable_progress_bar()
     with Loading("m", [taken], (), GIB) as loading:
         try:
             loading.hook(module)
@@ -74,6 +75,7 @@ def test_the_bars_of_transformers_and_fastchat_are_heard(taken: socket.socket) -
             assert (loading.done, loading.total, loading.unit) == (3, 3, "files")
         finally:
             bars.tqdm_lib = before
+            (bars.enable_progress_bar if active else bars.disable_progress_bar)()
 
 
 def test_lines_come_while_it_lasts(taken: socket.socket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
