@@ -114,6 +114,7 @@ def snapshot(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def number(db: sqlite3.Connection, key: str) -> int:
+    """A number of the table `meta`; 0 when it was never set."""
     row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     return int(row[0]) if row else 0
 
@@ -130,4 +131,5 @@ def unpacked(blobs: list[bytes]) -> Vectors:
 
 
 def marks(values: Sequence[object]) -> str:
+    """As many question marks as values, for `IN (…)`."""
     return ",".join("?" * len(values))

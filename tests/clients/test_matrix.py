@@ -8,7 +8,8 @@ import pytest
 
 from tests.clients.conftest import MAKERS
 from tests.clients.packages import Client
-from tests.clients.rows import ROWS, WHO, Row
+from tests.clients.rows import WHO, Row
+from tests.clients.rows_refused import ALL_ROWS
 from tests.clients.running import Doors
 from tests.stack import until
 
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.stack
 FREE_S = 4.0  # one second on an idle machine; without an end the work goes on for seven seconds and more
 TIMEOUTS = {"APIConnectionTimeoutError": "APITimeoutError"}  # what Node calls it
 VERSIONS = {"openai": ("2.", "3."), "openai 1.x": ("1.",), "openai node": ("6.",), "raw": ("HTTP",)}
-CALLS = [pytest.param(name, row, id=f"{name}: {row.name}") for name in MAKERS for row in ROWS if name in (row.clients or MAKERS)]
+CALLS = [pytest.param(name, row, id=f"{name}: {row.name}") for name in MAKERS for row in ALL_ROWS if name in (row.clients or MAKERS)]
 
 
 @pytest.mark.parametrize(("client", "row"), CALLS, indirect=["client"])
