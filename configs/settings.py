@@ -281,6 +281,10 @@ class Settings(_Block):
         label, _, name = model.partition("/")
         return (label, name) if name and label in self.llm.endpoints else None
 
+    def controller_url(self) -> str:
+        """The controller that the settings name, or the one that startup.py starts."""
+        return self.llm.controller or f"http://127.0.0.1:{self.server.controller_port}"
+
     def secret(self, variable: str) -> str | None:
         """The value of an environment variable, or of the same name in .env; None when neither has it."""
         return os.environ.get(variable) or dotenv_values(_env_file()).get(variable) or None

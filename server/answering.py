@@ -11,8 +11,9 @@ from server.errors import Invalid
 from server.language import language_of
 from server.llm import chat_model, prompts
 from server.llm.keys.of_settings import Keys
+from server.llm.keys.outgoing import TEMPLATE_TOKENS
 from server.llm.prompts import Prompt
-from server.llm.tokens import MESSAGE_TOKENS, TEMPLATE_TOKENS, counter
+from server.llm.tokens import MESSAGE_TOKENS, counter
 from server.memory import remembered
 from server.proving import Proof
 from server.quoting import quotes

@@ -129,9 +129,8 @@ def _served(settings: Settings) -> list[str]:
     """What workers have registered with the controller; nothing while that is away."""
     import httpx2
 
-    controller = settings.llm.controller or f"http://127.0.0.1:{settings.server.controller_port}"
     try:
-        return sorted(httpx2.post(f"{controller}/list_models", timeout=1, trust_env=False).json()["models"])
+        return sorted(httpx2.post(f"{settings.controller_url()}/list_models", timeout=1, trust_env=False).json()["models"])
     except (httpx2.HTTPError, ValueError, KeyError, TypeError):
         return []
 

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -19,12 +19,10 @@ from typing import Any, Literal
 
 from configs.endpoints import Price
 from configs.settings import Settings
-from server.types import Message
 
 log = logging.getLogger(__name__)
 
 MESSAGE_TOKENS = 8  # role and marks that a chat template puts around a message: ChatML has 4 to 5, Llama 3 has 5
-TEMPLATE_TOKENS = 64  # what a template may put in front by itself, such as a system prompt of its own
 WORKER_S = 2.0
 _TABLES = "https://openaipublic.blob.core.windows.net/encodings/{}.tiktoken"  # tiktoken keeps a table under the SHA-1 of this
 
@@ -35,10 +33,6 @@ class Counter:
 
     way: Literal["worker", "tiktoken", "bound"]
     text: Callable[[str], int]
-
-    def chat(self, messages: Sequence[Message]) -> int:
-        """A bound of what a prompt of these messages takes, template included."""
-        return TEMPLATE_TOKENS + sum(self.text(message.content) + MESSAGE_TOKENS for message in messages)
 
 
 def counter(settings: Settings, model: str) -> Counter:
@@ -77,9 +71,10 @@ def _worker(settings: Settings, model: str) -> str:
     """The address of a worker that serves the model and counts; "" when there is none."""
     import httpx2
 
-    controller = settings.llm.controller or f"http://127.0.0.1:{settings.server.controller_port}"
     try:
-        answer = httpx2.post(f"{controller}/get_worker_address", json={"model": model}, timeout=WORKER_S, trust_env=False).json()
+        answer = httpx2.post(
+            f"{settings.controller_url()}/get_worker_address", json={"model": model}, timeout=WORKER_S, trust_env=False
+        ).json()
         address = str(answer.get("address", ""))
         return address if address and _ask(address, "a") >= 0 else ""
     except (httpx2.HTTPError, ValueError, KeyError, AttributeError, TypeError):

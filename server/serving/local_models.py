@@ -71,11 +71,6 @@ def assignment(settings: Settings, given: argparse.Namespace, engine: str) -> As
         raise Invalid(f"no model {given.name!r} in llm.local; known: {', '.join(sorted(settings.llm.local)) or 'none'}")
     if model.engine != engine:
         raise Invalid(f"{given.name} has engine {model.engine}; this worker serves {engine}")
-    controller = given.controller or controller_of(settings)
+    controller = given.controller or settings.controller_url()
     hosts = worker_hosts(controller, settings.server.worker_networks)
     return Assignment(given.name, model, given.port or settings.server.worker_port, controller, hosts)
-
-
-def controller_of(settings: Settings) -> str:
-    """The controller that the settings name, or the one that we start ourselves."""
-    return settings.llm.controller or f"http://{LOOPBACK}:{settings.server.controller_port}"

@@ -18,7 +18,6 @@ from server.llm.keys.of_settings import Keys
 from server.llm.keys.transport import async_client
 from server.serving.fastchat import CONNECT_S, FastChat
 from server.serving.forwarding import Forwarding
-from server.serving.local_models import controller_of
 from server.serving.openai_errors import upstream_error
 from server.serving.workers import LOCAL_TIMEOUT, AnyWorker, Upstream, Workers
 
@@ -39,7 +38,7 @@ class Upstreams:
         self._local = httpx2.AsyncClient(trust_env=False, limits=_LIMITS)
         self._online: dict[str, httpx2.AsyncClient] = {}
         self._keys = Keys(settings)
-        self._fastchat = FastChat(controller_of(settings), self._local)
+        self._fastchat = FastChat(settings.controller_url(), self._local)
         self._workers = Workers(self._fastchat, self._local)
         self._api = f"{local_url(settings.server.host, settings.server.api_port)}/api/v1"
         self._endpoints = {model: name for name, endpoint in settings.llm.endpoints.items() for model in endpoint.models}
